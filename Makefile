@@ -1,0 +1,43 @@
+# Every target sets itself up: python, make and a C compiler are all a machine needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# pip keeps development on one set of versions; pyproject.toml keeps wide bounds for users
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-dev.txt
+
+.PHONY: demo test test-slow test-gpu lint format clean
+
+# run-time dependencies only: no torch
+$(VENV)/.runtime: pyproject.toml constraints-dev.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt
+	$(PIP) --requirement requirements-dev.txt --editable '.[train]'
+	touch $@
+
+demo: $(VENV)/.runtime
+	$(BIN)/glass-edge demo
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/pytest
+
+test-slow: lint
+	$(BIN)/pytest -m slow
+
+test-gpu: $(VENV)/.dev
+	$(BIN)/pytest -m gpu
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

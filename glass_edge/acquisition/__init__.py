@@ -1,0 +1,1 @@
+"""Camera lines in: the `Camera` protocol and its implementations."""

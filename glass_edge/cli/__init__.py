@@ -1,0 +1,1 @@
+"""The command line `glass-edge`, one module a group of commands."""

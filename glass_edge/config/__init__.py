@@ -1,0 +1,1 @@
+"""Settings: one pydantic model a topic, read from TOML; unknown keys are refused with the nearest right key."""

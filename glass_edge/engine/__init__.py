@@ -1,0 +1,1 @@
+"""Bundles of a trained style and the engines that run them."""

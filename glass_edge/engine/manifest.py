@@ -1,0 +1,103 @@
+"""The manifest of a bundle: what an engine is, where it came from and what it is trusted for.
+
+Promises: a manifest that validates names every file of its bundle with its SHA-256; unknown keys and other format
+versions are refused.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from glass_edge.config.base import Settings
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+MODEL_NAME = "model.onnx"
+GOLDEN_NAME = "golden.npz"
+
+
+class TileSpec(Settings):
+    """Geometry of a tile and of its scores."""
+
+    height_px: int = Field(gt=0, multiple_of=16)
+    """Height of a tile (along the web), px."""
+    width_px: int = Field(gt=0, multiple_of=16)
+    """Width of a tile (across the web), px."""
+    channels: Literal[1, 3]
+    """1: grey tiles; 3: RGB tiles. The graph takes NHWC uint8."""
+    halo_px: int = Field(ge=0, multiple_of=16)
+    """Border of a tile whose scores are not used, px."""
+    score_stride_px: int = Field(gt=0)
+    """Pixels a score cell, both ways."""
+    max_halo_error: float = Field(ge=0)
+    """Largest logit difference between tiled and one-piece scores, measured when the bundle was built."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> TileSpec:
+        for side in (self.height_px, self.width_px):
+            if side <= 2 * self.halo_px:
+                raise ValueError(f"a tile side of {side} px leaves nothing inside a halo of {self.halo_px} px")
+        if 16 % self.score_stride_px:
+            raise ValueError(f"score stride {self.score_stride_px} px does not divide 16 px, the grid of tile origins")
+        return self
+
+
+class ThresholdSpec(Settings):
+    """The alarm threshold and the evidence it rests on."""
+
+    logit: float
+    """A defect is where the smoothed logit is at or above this."""
+    method: str
+    """How it was found, in a sentence."""
+    quantile: float = Field(gt=0, le=1)
+    """Quantile of the block maxima of good cloth."""
+    n_blocks: int = Field(ge=0)
+    """Blocks of good cloth behind it; 0: set by hand."""
+    good_cloth_lines: int = Field(ge=0)
+    """Camera lines of good cloth behind it."""
+
+
+class ParityResult(Settings):
+    """Outcome of the parity gate for one engine variant on the golden tiles."""
+
+    runtime: str
+    precision: str
+    max_abs_logit_error: float
+    mean_abs_logit_error: float
+    tolerance: float
+    alarm_cells_changed: int = Field(ge=0)
+    """Golden score cells whose alarm decision at the threshold differs."""
+    passed: bool
+
+
+class Manifest(Settings):
+    """`manifest.json` of a bundle."""
+
+    format_version: Literal[1]
+    style: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Fabric style: the recipe's name."""
+    version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Version of this bundle, the name of its folder."""
+    created_utc: str
+    """ISO 8601, UTC."""
+    glass_edge_version: str
+    backbone: str
+    """timm name of the backbone."""
+    levels: tuple[int, ...]
+    """Strides of the feature levels used, px."""
+    method: Literal["glass", "mahalanobis"]
+    tile: TileSpec
+    mm_per_px: float | None = Field(default=None, gt=0)
+    """Scale the style was trained at, mm; None when it was not known."""
+    smoothing_sigma_px: float = Field(ge=0)
+    """Gaussian sigma applied to the logits of the strip, in camera pixels."""
+    threshold: ThresholdSpec
+    training_data_sha256: str
+    """Fingerprint of the training images (hash of their names and hashes)."""
+    metrics: dict[str, float]
+    """Figures of the last evaluation, empty when none was run."""
+    parity: tuple[ParityResult, ...]
+    files: dict[str, str]
+    """SHA-256 of each other file of the bundle, by its path inside the folder."""

@@ -1,0 +1,1 @@
+"""Defect events nothing escapes: schema, journal, publisher, client."""

@@ -1,0 +1,73 @@
+"""What a defect is.
+
+Promises: a `Defect` is one connected fault of the cloth with a stable id; its states follow each other as
+new, update (any number), end. Scores are probabilities (sigmoid of the logit), sizes millimetres.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from glass_edge.fabric.geometry import MmBox, WebBox
+
+LINE_ASPECT = 4.0
+POINT_MM = 5.0
+
+
+class DefectShape(StrEnum):
+    """Geometric class: what a weaver looks for first."""
+
+    WARP_LINE = "warp_line"
+    WEFT_LINE = "weft_line"
+    BLOCK = "block"
+    POINT = "point"
+
+
+class DefectPhase(StrEnum):
+    """Where a defect is in its life."""
+
+    NEW = "new"
+    UPDATE = "update"
+    END = "end"
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """One fault, as known at this moment.
+
+    Attributes:
+        defect_id: unique within the roll's journal, counted from 1.
+        phase: new, update or end.
+        shape: geometric class.
+        box_px: extent in camera columns and web lines.
+        box_mm: the same in millimetres.
+        area_mm2: area above threshold, mm2.
+        peak_score: largest score, 0..1.
+        mean_score: mean score over the area above threshold, 0..1.
+        peak_logit: largest smoothed logit (what the threshold is compared with).
+    """
+
+    defect_id: int
+    phase: DefectPhase
+    shape: DefectShape
+    box_px: WebBox
+    box_mm: MmBox
+    area_mm2: float
+    peak_score: float
+    mean_score: float
+    peak_logit: float
+
+
+def shape_of(width_mm: float, length_mm: float) -> DefectShape:
+    """Geometric class from the extent across (`width_mm`) and along (`length_mm`) the web.
+
+    A line is at least four times as long as wide and longer than a point; a point is at most 5 mm either way.
+    """
+    if width_mm <= POINT_MM and length_mm <= POINT_MM:
+        return DefectShape.POINT
+    if length_mm >= LINE_ASPECT * width_mm:
+        return DefectShape.WARP_LINE
+    if width_mm >= LINE_ASPECT * length_mm:
+        return DefectShape.WEFT_LINE
+    return DefectShape.BLOCK

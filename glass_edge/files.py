@@ -1,0 +1,88 @@
+"""Files that are whole or absent.
+
+Promises: a file written here is either the old one or the complete new one, also after a power cut (written beside,
+fsync, rename, fsync of the folder); hashes are SHA-256 in lower-case hex.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from glass_edge.errors import InputError
+
+_CHUNK_BYTES = 1 << 20
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename inside `folder` durable."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside `path`; on a clean exit it replaces `path`, on an exception it is removed.
+
+    Raises:
+        InputError: the folder does not exist or cannot be written.
+    """
+    try:
+        fd, name = tempfile.mkstemp(dir=path.parent, prefix=".~", suffix=path.suffix)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; give a folder that exists and is writable") from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(fd, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` atomically."""
+    with atomic_write(path) as stream:
+        stream.write(data)
+
+
+def write_json(path: Path, document: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Write `document` as indented JSON with sorted keys, atomically."""
+    text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    write_bytes(path, text.encode())
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's content, lower-case hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def make_folder(folder: Path) -> Path:
+    """Create `folder` and its parents; returns it.
+
+    Raises:
+        InputError: it cannot be made, or a file of that name is in the way.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {folder}: {error.strerror}") from error
+    return folder

@@ -1,0 +1,1 @@
+"""Assembly of a station: camera, engine, inspection and events."""
