@@ -1,7 +1,7 @@
 """Entry point of `glass-edge`.
 
-Promises: exit code 0 done, 1 it failed, 2 the input or the configuration is wrong, 130 interrupted; a person never sees a
-traceback for an error the program foresaw (`GLASS_EDGE_TRACEBACK=1` shows it).
+Promises: exit code 0 done, 1 it failed, 2 the input or the configuration is wrong, 130 interrupted; a person never sees
+a traceback for an error the program foresaw (`GLASS_EDGE_TRACEBACK=1` shows it).
 """
 
 from __future__ import annotations
