@@ -1,19 +1,22 @@
 """The manifest of a bundle: what an engine is, where it came from and what it is trusted for.
 
-Promises: a manifest that validates names every file of its bundle with its SHA-256; unknown keys and other format
-versions are refused.
+Promises: a manifest that validates names every file of its bundle with its SHA-256, and no name leads out of the
+bundle's folder; unknown keys and other format versions are refused.
 """
 
 from __future__ import annotations
 
+import re
+from pathlib import PurePosixPath
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from glass_edge.config.base import Settings
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
+MANIFEST_HASH_NAME = "manifest.sha256"
 MODEL_NAME = "model.onnx"
 GOLDEN_NAME = "golden.npz"
 
@@ -101,3 +104,26 @@ class Manifest(Settings):
     parity: tuple[ParityResult, ...]
     files: dict[str, str]
     """SHA-256 of each other file of the bundle, by its path inside the folder."""
+
+    @field_validator("files")
+    @classmethod
+    def _safe_names(cls, files: dict[str, str]) -> dict[str, str]:
+        for name, digest in files.items():
+            if not is_safe_name(name):
+                raise ValueError(
+                    f"'{name}' is no path inside the bundle; give relative names with '/' and without '..'"
+                )
+            if name in (MANIFEST_NAME, MANIFEST_HASH_NAME):
+                raise ValueError(f"'{name}' cannot list itself")
+            if not re.fullmatch(r"[0-9a-f]{64}", digest):
+                raise ValueError(f"the SHA-256 of '{name}' is '{digest}'; 64 lower-case hex digits are needed")
+        return files
+
+
+def is_safe_name(name: str) -> bool:
+    """True when `name` is a plain relative POSIX path that stays inside the folder it is joined to."""
+    path = PurePosixPath(name)
+    forbidden = set("\\\0:") & set(name)
+    return (
+        bool(name) and not forbidden and not path.is_absolute() and ".." not in path.parts and str(path) == name != "."
+    )

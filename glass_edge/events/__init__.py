@@ -1,1 +1,1 @@
-"""Defect events nothing escapes: schema, journal, publisher, client."""
+"""Events of a station: schema, journal, publication with replay, and the client library."""

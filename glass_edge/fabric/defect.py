@@ -46,6 +46,8 @@ class Defect:
         peak_score: largest score, 0..1.
         mean_score: mean score over the area above threshold, 0..1.
         peak_logit: largest smoothed logit (what the threshold is compared with).
+        merged_into: at the end of a defect that grew together with an older one: the older one's id, which goes on and
+            includes this one's area; None when the defect closed by itself.
     """
 
     defect_id: int
@@ -57,6 +59,7 @@ class Defect:
     peak_score: float
     mean_score: float
     peak_logit: float
+    merged_into: int | None = None
 
 
 def shape_of(width_mm: float, length_mm: float) -> DefectShape:

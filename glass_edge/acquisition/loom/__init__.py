@@ -1,0 +1,1 @@
+"""A simulated loom: endless strips of woven cloth with known defects, as a line-scan camera would see them."""

@@ -1,0 +1,154 @@
+"""`glass-edge bench`.
+
+Promises: figures are measured in this run on this machine, which is named beside them; with `--reference` the unfused
+PyTorch graph runs in turn with the engine on the same tiles and threads.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from glass_edge.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from glass_edge.engine.bench import Scorer
+    from glass_edge.engine.bundle import Bundle
+
+_CHECKPOINT_FOLDER = "checkpoint"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("bench")(bench)
+
+
+def bench(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="engines/<style>/<version>, or the style.")],
+    *,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Beside it run the unfused PyTorch graph of the checkpoint.")
+    ] = False,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="The checkpoint for --reference; without it the one inside the bundle.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Time to spend on each batch size and on each comparison.")] = 5.0,
+    batch: Annotated[list[int] | None, typer.Option(help="Batch size; may be given several times.")] = None,
+    precision: Annotated[str, typer.Option(help="auto, f32 or bf16.")] = "auto",
+    threads: Annotated[int, typer.Option(help="Threads of both sides; 0: one for each core.")] = 0,
+    streams: Annotated[int, typer.Option(help="Tiles at the same time; 0: one a thread.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure tiles a second and latency of a bundle's engine on this machine."""
+    from glass_edge.cli.engine_options import engine_settings
+    from glass_edge.engine.bench import compare, measure_engine
+    from glass_edge.engine.bundle import load_bundle
+    from glass_edge.engine.factory import open_engine
+    from glass_edge.engine.machine import describe_machine
+
+    sizes = sorted(set(batch or (1, 2, 4, 8)))
+    if sizes[0] < 1:
+        raise InputError(f"--batch {sizes[0]}: at least one tile is needed")
+    if checkpoint is not None and not reference:
+        raise InputError("--checkpoint is only used with --reference; add --reference")
+    loaded = load_bundle(bundle)
+    settings = engine_settings(precision=precision, threads=threads, streams=streams, max_batch=sizes[-1])
+    tiles = loaded.golden().tiles
+    libraries = ["glass-edge", "openvino", "numpy", *(["torch"] if reference else [])]
+    with open_engine(loaded, settings) as engine:
+        scorer = _load_reference(loaded, checkpoint, engine.facts.threads) if reference else None
+        steps = [(size, side) for size in sizes for side in (False, True) if side <= reference]
+        figures, comparisons = [], []
+        for size, beside in _shown(steps):
+            if beside and scorer is not None:
+                comparisons.append(compare(engine, scorer, tiles, size, seconds))
+            else:
+                figures.append(measure_engine(engine, tiles, size, seconds))
+        tile = loaded.manifest.tile
+        report: dict[str, Any] = {
+            "bundle": str(loaded.folder),
+            "style": loaded.manifest.style,
+            "backbone": loaded.manifest.backbone,
+            "tile_px": [tile.height_px, tile.width_px, tile.channels],
+            "machine": dataclasses.asdict(describe_machine(libraries)),
+            "engine": dataclasses.asdict(engine.facts),
+            "figures": [dataclasses.asdict(one) for one in figures],
+            "comparisons": [dataclasses.asdict(one) for one in comparisons],
+        }
+    if as_json:
+        typer.echo(json.dumps(report, indent=2))
+    else:
+        _print(report)
+
+
+def _shown(steps: list[tuple[int, bool]]) -> Iterator[tuple[int, bool]]:
+    """The steps, with a progress bar on a terminal and a line each otherwise (standard error, both)."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        yield from track(steps, description="measuring", console=console, transient=True)
+        return
+    for number, (size, beside) in enumerate(steps, start=1):
+        side = "engine and reference in turn" if beside else "engine"
+        typer.echo(f"[{number}/{len(steps)}] batch {size}: {side}", err=True)
+        yield size, beside
+
+
+def _load_reference(bundle: Bundle, checkpoint: Path | None, threads: int) -> Scorer:
+    path = checkpoint
+    if path is None:
+        if not any(name.startswith(f"{_CHECKPOINT_FOLDER}/") for name in bundle.manifest.files):
+            raise InputError(f"{bundle.folder}: the bundle carries no {_CHECKPOINT_FOLDER}/; give --checkpoint PATH")
+        path = bundle.folder / _CHECKPOINT_FOLDER
+    elif not path.exists():
+        raise InputError(f"--checkpoint {path}: no such file or folder")
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("train", "bench --reference") from error
+    from glass_edge.glass.checkpoint import load_reference
+
+    torch.set_num_threads(threads)
+    scorer: Scorer = load_reference(path)
+    return scorer
+
+
+def _print(report: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    machine, engine = report["machine"], report["engine"]
+    height, width, channels = report["tile_px"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    console.print(f"{report['bundle']}: {report['backbone']}, tiles of {height} x {width} px, {channels} channel(s)")
+    console.print(
+        f"machine: {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}"
+    )
+    console.print(f"versions: {versions}")
+    console.print(f"engine: {engine['runtime']} {engine['precision']}, {engine['threads']} threads")
+    table = Table("batch", "tiles/s", "p50 ms", "p95 ms", "p99 ms", "max ms", title="engine")
+    for one in report["figures"]:
+        latencies = (f"{one[f'latency_{name}_ms']:.2f}" for name in ("p50", "p95", "p99", "max"))
+        table.add_row(str(one["batch"]), f"{one['tiles_per_s']:.1f}", *latencies)
+    console.print(table)
+    if report["comparisons"]:
+        table = Table("batch", "engine tiles/s", "PyTorch tiles/s", "ratio", "rounds", "largest logit difference")
+        table.title = "engine beside the unfused PyTorch graph, in turn"
+        for one in report["comparisons"]:
+            table.add_row(
+                str(one["batch"]),
+                f"{one['engine_tiles_per_s']:.1f}",
+                f"{one['reference_tiles_per_s']:.1f}",
+                f"{one['ratio']:.2f} ({one['ratio_low']:.2f} to {one['ratio_high']:.2f})",
+                str(one["rounds"]),
+                f"{one['max_abs_logit_difference']:.2g}",
+            )
+        console.print(table)

@@ -1,0 +1,38 @@
+"""Settings of the engine: what computes, how exactly and how much of the machine it may use.
+
+Promises: the defaults suit a box that does nothing but inspect; every value is checked before a model is compiled.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from glass_edge.config.base import Settings
+
+
+class EngineSettings(Settings):
+    """Section `[engine]` of a station file."""
+
+    runtime: Literal["openvino"] = "openvino"
+    """Library that computes."""
+    precision: Literal["auto", "f32", "bf16"] = "auto"
+    """Arithmetic; auto: bf16 where the CPU has the instructions and the engine passes its parity gate so, else f32."""
+    threads: int = Field(default=0, ge=0, le=1024)
+    """Threads that compute; 0: one for each CPU core this process may use."""
+    streams: int = Field(default=0, ge=0, le=1024)
+    """Tiles computed at the same time, the threads shared among them; 0: one tile a thread (most tiles a second)."""
+    max_batch: int = Field(default=8, ge=1, le=256)
+    """Most tiles in one submission."""
+    depth: int = Field(default=2, ge=1, le=16)
+    """Most submissions in flight."""
+    cache_folder: Path | None = None
+    """Folder of compiled engines; None: compile at every start."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> EngineSettings:
+        if self.threads and self.streams > self.threads:
+            raise ValueError(f"streams = {self.streams} is more than threads = {self.threads}; each stream needs one")
+        return self

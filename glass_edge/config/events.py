@@ -1,0 +1,99 @@
+"""Settings of the event publication: where events are kept and where clients find them.
+
+Promises: an endpoint that passes here is one the transport can bind or connect: a local socket file with a name short
+enough for the system, or tcp on the loopback interface. Plain tcp never leaves the machine.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Self, TypeAlias
+
+from pydantic import AfterValidator, Field, model_validator
+
+from glass_edge.config.base import Settings
+
+IPC_PREFIX = "ipc://"
+TCP_PREFIX = "tcp://"
+MAX_IPC_PATH_BYTES = 107  # sun_path of Linux holds 108 with the closing zero
+
+
+def check_endpoint(endpoint: str) -> str:
+    """`endpoint` in the form the transport takes (`localhost` becomes 127.0.0.1).
+
+    Raises:
+        ValueError: neither `ipc:///absolute/path` nor `tcp://<loopback address>:<port>`.
+    """
+    if endpoint.startswith(IPC_PREFIX):
+        return _check_ipc(endpoint)
+    if endpoint.startswith(TCP_PREFIX):
+        return _check_tcp(endpoint)
+    raise ValueError(f"'{endpoint}' is no endpoint; give ipc:///absolute/path or tcp://127.0.0.1:PORT")
+
+
+def _check_ipc(endpoint: str) -> str:
+    path = endpoint.removeprefix(IPC_PREFIX)
+    if not path.startswith("/") or path.endswith("/") or "\0" in path:
+        raise ValueError(f"'{endpoint}' names no absolute path; give ipc:///run/glass-edge/NAME")
+    size = len(os.fsencode(path))
+    if size > MAX_IPC_PATH_BYTES:
+        raise ValueError(
+            f"'{endpoint}': the path has {size} bytes and the system allows {MAX_IPC_PATH_BYTES}; give a shorter one"
+        )
+    return endpoint
+
+
+def _check_tcp(endpoint: str) -> str:
+    match = re.fullmatch(r"tcp://(?P<host>\[[0-9A-Fa-f:]+\]|[^:/\[\]]+):(?P<port>\*|[0-9]{1,5})", endpoint)
+    if match is None or (match["port"] != "*" and not 0 < int(match["port"]) < 65536):
+        raise ValueError(f"'{endpoint}' is no tcp endpoint; give tcp://127.0.0.1:PORT with a port from 1 to 65535")
+    host = "127.0.0.1" if match["host"] == "localhost" else match["host"]
+    try:
+        is_loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise ValueError(
+            f"'{endpoint}' would send events unencrypted over the network; give a loopback address such as"
+            f" tcp://127.0.0.1:{match['port']}, or ipc:///absolute/path"
+        )
+    return f"tcp://{host}:{match['port']}"
+
+
+def is_wildcard(endpoint: str) -> bool:
+    """True when the system chooses the port: good for binding, useless for connecting."""
+    return endpoint.startswith(TCP_PREFIX) and endpoint.endswith(":*")
+
+
+Endpoint: TypeAlias = Annotated[str, AfterValidator(check_endpoint)]
+
+DEFAULT_PUBLISH_ENDPOINT = "ipc:///run/glass-edge/events"
+DEFAULT_REQUEST_ENDPOINT = "ipc:///run/glass-edge/requests"
+
+
+class EventSettings(Settings):
+    """Journal and sockets of a station."""
+
+    journal: Path = Path("/var/lib/glass-edge/events.journal")
+    """SQLite file that keeps every event; on a local disk."""
+    publish_endpoint: Endpoint = DEFAULT_PUBLISH_ENDPOINT
+    """Where events are published: ipc:///absolute/path, or tcp:// on the loopback interface."""
+    request_endpoint: Endpoint = DEFAULT_REQUEST_ENDPOINT
+    """Where clients ask for a replay, the snapshot or the status."""
+    beacon_s: float = Field(default=1.0, ge=0.05, le=60)
+    """Time between two beacons, s."""
+    high_water_mark: int = Field(default=10_000, ge=1, le=1_000_000)
+    """Events queued for one slow subscriber before it is skipped; it replays them from the journal."""
+    replay_limit: int = Field(default=1000, ge=1, le=10_000)
+    """Most events in one answer to a replay request."""
+    linger_s: float = Field(default=1.0, ge=0, le=60)
+    """How long closing waits for messages on their way, s."""
+
+    @model_validator(mode="after")
+    def _two_endpoints(self) -> Self:
+        if self.publish_endpoint == self.request_endpoint and not is_wildcard(self.publish_endpoint):
+            raise ValueError(f"publish_endpoint and request_endpoint are both {self.publish_endpoint}; give two")
+        return self

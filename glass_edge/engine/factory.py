@@ -1,0 +1,45 @@
+"""Opening the engine of a bundle.
+
+Promises: an engine that comes back has passed the parity gate on this machine, from verified files; `auto` takes the
+fastest precision that passes and says in the log why a faster one was not taken.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from glass_edge.config.engine import EngineSettings
+from glass_edge.engine.base import Engine, EngineError
+from glass_edge.engine.bundle import Bundle
+from glass_edge.engine.manifest import MODEL_NAME
+from glass_edge.engine.openvino_engine import OpenVinoEngine
+from glass_edge.engine.openvino_model import supported_precisions
+from glass_edge.engine.parity import ParityError, self_test
+
+_log = structlog.get_logger(__name__)
+
+
+def open_engine(bundle: Bundle, settings: EngineSettings) -> Engine:
+    """Compile the bundle's model and test it; use the result as a context manager, which warms it up.
+
+    Raises:
+        InputError: the bundle or the settings are wrong. ParityError: no precision that is allowed passes the gate.
+        EngineError: the runtime fails.
+    """
+    candidates = supported_precisions() if settings.precision == "auto" else (settings.precision,)
+    for precision in candidates[:-1]:
+        try:
+            return _open(bundle, settings.model_copy(update={"precision": precision}))
+        except (ParityError, EngineError) as error:
+            _log.warning("engine.precision_refused", precision=precision, reason=str(error))
+    return _open(bundle, settings.model_copy(update={"precision": candidates[-1]}))
+
+
+def _open(bundle: Bundle, settings: EngineSettings) -> Engine:
+    engine = OpenVinoEngine(bundle.model(), bundle.manifest.tile, settings, str(bundle.folder / MODEL_NAME))
+    try:
+        self_test(engine, bundle)
+    except BaseException:
+        engine.close()
+        raise
+    return engine

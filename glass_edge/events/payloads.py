@@ -1,0 +1,229 @@
+"""What each kind of event carries.
+
+Promises: every number is finite and its unit stands in its name; payloads are immutable; keys this version does not
+know are refused when a payload is made, and ignored when one is read (`parsing.parse_event`).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from glass_edge.fabric.defect import DefectShape
+
+Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=128)]
+MAX_TEXT_LENGTH = 2000
+Text: TypeAlias = Annotated[str, Field(max_length=MAX_TEXT_LENGTH)]
+Line: TypeAlias = Annotated[int, Field(ge=0)]
+Count: TypeAlias = Annotated[int, Field(ge=0)]
+Length: TypeAlias = Annotated[float, Field(ge=0)]
+Score: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class StationState(StrEnum):
+    """State of the station, named as in OPC 40100-1 (machine vision)."""
+
+    PREOPERATIONAL = "Preoperational"
+    HALTED = "Halted"
+    ERROR = "Error"
+    INITIALIZED = "Initialized"
+    READY = "Ready"
+    SINGLE_EXECUTION = "SingleExecution"
+    CONTINUOUS_EXECUTION = "ContinuousExecution"
+
+
+class GapReason(StrEnum):
+    """Why cloth was not inspected."""
+
+    CAMERA_GAP = "camera_gap"
+    CAMERA_LOST = "camera_lost"
+    BAD_BLOCK = "bad_block"
+    BAD_IMAGE = "bad_image"
+    OVERRUN = "overrun"
+    ENGINE_ERROR = "engine_error"
+    NON_FINITE_SCORES = "non_finite_scores"
+    NO_CLOTH_FOUND = "no_cloth_found"
+    SHUTDOWN = "shutdown"
+
+
+class Document(BaseModel):
+    """Base of everything that travels: immutable, finite numbers, unknown keys refused unless a reader says not."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class RollStart(Document):
+    """A roll begins."""
+
+    first_line: Line
+    """Web line number of the roll's first line; `along_mm` counts from here."""
+    mm_per_px: float = Field(gt=0)
+    """Width of a pixel across the web, mm."""
+    mm_per_line: float = Field(gt=0)
+    """Advance of the cloth between two camera lines, mm."""
+    left_px: int | None = Field(default=None, ge=0)
+    """First camera column that shows cloth; null when it is found later."""
+    right_px: int | None = Field(default=None, gt=0)
+    """Camera column after the last that shows cloth; null when it is found later."""
+
+
+class RollEnd(Document):
+    """A roll is complete: lines inspected and lines missed add up to the lines woven."""
+
+    end_line: Line
+    """Web line number after the roll's last line."""
+    lines_woven: Count
+    lines_inspected: Count
+    lines_missed: Count
+    woven_m: Length
+    inspected_m: Length
+    missed_m: Length
+    defects: Count
+    """Defects found on the roll."""
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> RollEnd:
+        if self.lines_inspected + self.lines_missed != self.lines_woven:
+            raise ValueError(
+                f"{self.lines_inspected} lines inspected + {self.lines_missed} missed are not {self.lines_woven} woven"
+            )
+        return self
+
+
+class DefectPayload(Document):
+    """One fault of the cloth as known at this moment; carried by defect.new, defect.update and defect.end."""
+
+    defect_id: int = Field(ge=1)
+    """The same in new, update and end."""
+    shape: DefectShape
+    """Geometric class."""
+    along_mm: float
+    """Start of the box along the roll, mm from the roll's first line."""
+    across_mm: float
+    """Left edge of the box, mm from the left selvedge."""
+    width_mm: float = Field(gt=0)
+    """Extent across the web, mm."""
+    length_mm: float = Field(gt=0)
+    """Extent along the web, mm."""
+    area_mm2: Length
+    """Area above threshold, mm2."""
+    peak_score: Score
+    mean_score: Score
+    peak_logit: float
+    """Largest smoothed logit; what the threshold is compared with."""
+    first_line: Line
+    """First web line of the box."""
+    end_line: int = Field(gt=0)
+    """Web line after the box."""
+    left_px: Line
+    """First camera column of the box."""
+    right_px: int = Field(gt=0)
+    """Camera column after the box."""
+    merged_into: int | None = Field(default=None, ge=1)
+    """In defect.end of a defect that grew together with an older one: the older one's id, which goes on."""
+    crop_file: Text | None = None
+    """Image of the defect, a path relative to the station's crop folder; null when none is kept."""
+
+    @model_validator(mode="after")
+    def _box(self) -> DefectPayload:
+        if self.right_px <= self.left_px or self.end_line <= self.first_line:
+            raise ValueError(
+                f"empty box: columns [{self.left_px}, {self.right_px}), lines [{self.first_line}, {self.end_line})"
+            )
+        return self
+
+
+class CoverageGap(Document):
+    """Cloth that passed and was not inspected."""
+
+    first_line: Line
+    """First web line that was not inspected."""
+    end_line: int = Field(gt=0)
+    """Web line after the last that was not inspected."""
+    along_mm: float
+    """Start of the gap, mm from the roll's first line."""
+    length_m: Length
+    """Length of the gap along the roll, m."""
+    reason: GapReason
+    detail: Text = ""
+    """What happened, for a person: the file, the exception, the counter."""
+
+    @model_validator(mode="after")
+    def _span(self) -> CoverageGap:
+        if self.end_line <= self.first_line:
+            raise ValueError(f"empty gap: lines [{self.first_line}, {self.end_line})")
+        return self
+
+
+class StopRequest(Document):
+    """The line controller is asked to stop the loom. A request with a handshake, never a safety function."""
+
+    request_id: Name
+    """Repeated in the acknowledgement."""
+    reason: Text
+    defect_id: int | None = Field(default=None, ge=1)
+    """Defect that caused it; null for another cause."""
+    along_mm: float | None = None
+    """Where the cause is, mm from the roll's first line; null when it has no place."""
+
+
+class StopAck(Document):
+    """The line controller answered a stop request."""
+
+    request_id: Name
+    accepted: bool
+    """True: the controller stops the loom. False: it refused."""
+    source: Name
+    """Who answered: the adapter's or the controller's name."""
+    detail: Text = ""
+
+
+class EngineActivated(Document):
+    """From this event on, another engine or threshold decides."""
+
+    style: Name
+    version: Name
+    """Version of the bundle."""
+    model_sha256: Sha256
+    """SHA-256 of the bundle's model file."""
+    runtime: Name
+    """Runtime and its version."""
+    precision: Name
+    threshold_logit: float
+    """A defect is where the smoothed logit is at or above this."""
+
+
+class Status(Document):
+    """State of the station, sent when it changes."""
+
+    state: StationState
+    fault_code: Name | None = None
+    """Short stable name of the fault; null when there is none."""
+    message: Text | None = None
+    """The fault for a person, with what to do."""
+    roll_m: Length = 0.0
+    """Metres woven on the open roll so far; 0 without one."""
+    roll_lines: Count = 0
+    """Camera lines of the open roll so far; 0 without one."""
+
+    @model_validator(mode="after")
+    def _fault(self) -> Status:
+        if self.state is StationState.ERROR and self.fault_code is None:
+            raise ValueError("state Error needs a fault_code")
+        if (self.fault_code is None) != (self.message is None):
+            raise ValueError("fault_code and message come together or not at all")
+        return self
+
+
+class OtherPayload(BaseModel):
+    """Payload of a kind that a later minor version added; its fields are kept as they came."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+Payload: TypeAlias = (
+    RollStart | RollEnd | DefectPayload | CoverageGap | StopRequest | StopAck | EngineActivated | Status | OtherPayload
+)

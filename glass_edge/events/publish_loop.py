@@ -1,0 +1,128 @@
+"""The loop that owns the station's sockets.
+
+Promises: sockets are made, used and closed in the thread that calls `run`; events, requests and beacons take turns, so
+a flood of one never starves the others; nothing a peer sends ends the loop; when told to stop it first sends what is in
+the journal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import socket
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import zmq
+
+from glass_edge.config.events import EventSettings
+from glass_edge.events.endpoints import bind
+from glass_edge.events.journal import Journal
+from glass_edge.events.publication import Publication
+from glass_edge.events.wire import MAX_REQUEST_BYTES
+
+_EVENTS_A_TURN = 256
+_REQUESTS_A_TURN = 16
+_REPLIES_QUEUED = 16  # a peer; a reply may have a megabyte, and who does not read them asks again
+
+
+class PublishLoop:
+    """Sends what the journal holds and answers requests.
+
+    Args:
+        settings: endpoints and limits.
+        journal: where the events are; read through an own connection.
+        wake: non-blocking socket that becomes readable when events were appended or the loop is to stop.
+        stopping: set to end the loop.
+    """
+
+    def __init__(
+        self, settings: EventSettings, journal: Journal, wake: socket.socket, stopping: threading.Event
+    ) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._wake = wake
+        self._stopping = stopping
+        self._started_s = time.monotonic()
+
+    def run(self, on_ready: Callable[[str, str], None]) -> None:
+        """Bind, tell the endpoints bound through `on_ready` (publish, request), then serve until told to stop.
+
+        Raises:
+            InputError: an endpoint cannot be bound.
+            JournalError: the journal cannot be read.
+            EventFormatError: the journal holds a document that is no event.
+        """
+        context = zmq.Context()
+        publish = self._socket(context, zmq.PUB, self._settings.high_water_mark)
+        requests = self._socket(context, zmq.ROUTER, _REPLIES_QUEUED)
+        try:
+            with self._journal.reader() as reader:
+                publication = Publication(
+                    reader,
+                    beacon_s=self._settings.beacon_s,
+                    replay_limit=self._settings.replay_limit,
+                    up_s=lambda: time.monotonic() - self._started_s,
+                    now=lambda: datetime.now(UTC),
+                )
+                requests.setsockopt(zmq.MAXMSGSIZE, 4 * MAX_REQUEST_BYTES)
+                endpoints = (
+                    bind(publish, self._settings.publish_endpoint),
+                    bind(requests, self._settings.request_endpoint),
+                )
+                on_ready(*endpoints)
+                self._serve(publication, publish, requests)
+        finally:
+            publish.close()
+            requests.close()
+            context.term()  # waits for peers up to the linger
+
+    def _socket(self, context: zmq.Context[Any], kind: int, queued: int) -> zmq.Socket[Any]:
+        sock: zmq.Socket[Any] = context.socket(kind)
+        sock.setsockopt(zmq.SNDHWM, queued)
+        sock.setsockopt(zmq.LINGER, int(self._settings.linger_s * 1000))
+        return sock
+
+    def _serve(self, publication: Publication, publish: zmq.Socket[Any], requests: zmq.Socket[Any]) -> None:
+        poller = zmq.Poller()
+        poller.register(requests, zmq.POLLIN)
+        poller.register(self._wake.fileno(), zmq.POLLIN)
+        next_beacon_s = time.monotonic()
+        while True:
+            is_last_turn = self._stopping.is_set()
+            self._drain_wake()  # before the journal is read: what comes later wakes again
+            messages = publication.take_new(_EVENTS_A_TURN)
+            for message in messages:
+                publish.send_multipart(message, zmq.NOBLOCK)
+            has_more_events = len(messages) == _EVENTS_A_TURN
+            has_more_requests = self._answer(publication, requests)
+            is_end = is_last_turn and not has_more_events
+            now_s = time.monotonic()
+            if now_s >= next_beacon_s or is_end:
+                publish.send_multipart(publication.beacon(), zmq.NOBLOCK)
+                next_beacon_s = now_s + self._settings.beacon_s
+            if is_end:
+                return
+            idle_s = 0.0 if has_more_events or has_more_requests else max(0.0, next_beacon_s - time.monotonic())
+            poller.poll(math.ceil(idle_s * 1000))
+
+    def _answer(self, publication: Publication, requests: zmq.Socket[Any]) -> bool:
+        """Answer waiting requests; True when there may be more."""
+        for _ in range(_REQUESTS_A_TURN):
+            try:
+                frames: list[bytes] = requests.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return False
+            # the route back is all frames but the last: identity, and the empty frame of a REQ peer
+            reply = [*frames[:-1], *publication.answer(frames[-1])]
+            with contextlib.suppress(zmq.Again):  # the peer does not read its replies; it will ask again
+                requests.send_multipart(reply, zmq.NOBLOCK)
+        return True
+
+    def _drain_wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._wake.recv(4096):
+                pass

@@ -1,0 +1,146 @@
+"""Asking a station.
+
+Promises: every request ends, with its reply or within its time-out; a reply is matched by its id, so a late one is
+never taken for another's; a request to a station that is not there is not kept for later.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any
+
+import zmq
+
+from glass_edge.events.endpoints import endpoint_to_connect
+from glass_edge.events.errors import EventFormatError, NoAnswerError
+from glass_edge.events.wire import (
+    ErrorReply,
+    ReplayReply,
+    ReplayRequest,
+    Reply,
+    Request,
+    Snapshot,
+    SnapshotReply,
+    SnapshotRequest,
+    StatusReply,
+    StatusRequest,
+    parse_reply,
+)
+
+
+class Requester:
+    """A DEALER socket to a station's ROUTER; used and closed by the thread that made it.
+
+    Args:
+        context: context of the socket.
+        endpoint: request endpoint of the station.
+
+    Raises:
+        InputError: not an endpoint.
+    """
+
+    def __init__(self, context: zmq.Context[Any], endpoint: str) -> None:
+        self.endpoint = endpoint_to_connect(endpoint)
+        self.socket: zmq.Socket[Any] = context.socket(zmq.DEALER)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.IMMEDIATE, 1)  # queue only to a station that is there
+        self.socket.setsockopt(zmq.RECONNECT_IVL, 100)
+        self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
+        if "[" in self.endpoint:
+            self.socket.setsockopt(zmq.IPV6, 1)
+        self.socket.connect(self.endpoint)
+
+    def send(self, request: Request) -> bool:
+        """Send without waiting; False when the station is not there."""
+        try:
+            self.socket.send(request.model_dump_json().encode(), zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def receive(self) -> tuple[Reply, list[bytes]] | None:
+        """A reply that is there, with the frames that follow its header; None without one.
+
+        Raises:
+            EventFormatError: what came is no reply.
+        """
+        try:
+            frames: list[bytes] = self.socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return None
+        reply = parse_reply(frames[0])
+        if isinstance(reply, ReplayReply) and reply.count != len(frames) - 1:
+            raise EventFormatError(f"a reply announces {reply.count} events and brings {len(frames) - 1}")
+        return reply, frames[1:]
+
+    def close(self) -> None:
+        """Close the socket at once."""
+        self.socket.close()
+
+
+def ask(endpoint: str, request: Request, *, timeout_s: float = 5.0) -> tuple[Reply, list[bytes]]:
+    """One request, its reply and the frames that follow.
+
+    Raises:
+        InputError: not an endpoint.
+        NoAnswerError: no reply within `timeout_s`, or the station refused the request.
+        EventFormatError: the reply cannot be read.
+    """
+    request = request.model_copy(update={"id": uuid.uuid4().hex})
+    deadline_s = time.monotonic() + timeout_s
+    context = zmq.Context()
+    requester: Requester | None = None
+    try:
+        requester = Requester(context, endpoint)
+        while not requester.send(request):
+            _wait(requester, zmq.POLLOUT, deadline_s, timeout_s)
+        while True:
+            _wait(requester, zmq.POLLIN, deadline_s, timeout_s)
+            received = requester.receive()
+            if received is None or received[0].id != request.id:
+                continue
+            if isinstance(received[0], ErrorReply):
+                raise NoAnswerError(f"{endpoint}: the station refused: {received[0].message}")
+            return received
+    finally:
+        if requester is not None:
+            requester.close()
+        context.term()
+
+
+def request_status(endpoint: str, *, timeout_s: float = 5.0) -> StatusReply:
+    """How the publication of a station is doing. Raises as `ask`."""
+    reply, _ = ask(endpoint, StatusRequest(request="status"), timeout_s=timeout_s)
+    if not isinstance(reply, StatusReply):
+        raise EventFormatError(f"{endpoint}: answered {reply.reply} to a status request")
+    return reply
+
+
+def request_snapshot(endpoint: str, *, timeout_s: float = 5.0) -> tuple[str, Snapshot]:
+    """Epoch and snapshot of a station. Raises as `ask`."""
+    reply, _ = ask(endpoint, SnapshotRequest(request="snapshot"), timeout_s=timeout_s)
+    if not isinstance(reply, SnapshotReply):
+        raise EventFormatError(f"{endpoint}: answered {reply.reply} to a snapshot request")
+    return reply.epoch, reply.snapshot
+
+
+def request_replay(
+    endpoint: str, from_seq: int, *, limit: int = 1000, epoch: str | None = None, timeout_s: float = 5.0
+) -> tuple[ReplayReply, list[bytes]]:
+    """Up to `limit` events from `from_seq` on, the station may send fewer. Raises as `ask`."""
+    request = ReplayRequest(request="replay", epoch=epoch, from_seq=from_seq, limit=limit)
+    reply, documents = ask(endpoint, request, timeout_s=timeout_s)
+    if not isinstance(reply, ReplayReply):
+        raise EventFormatError(f"{endpoint}: answered {reply.reply} to a replay request")
+    return reply, documents
+
+
+def _wait(requester: Requester, event: int, deadline_s: float, timeout_s: float) -> None:
+    left_s = deadline_s - time.monotonic()
+    if left_s <= 0:
+        raise NoAnswerError(
+            f"{requester.endpoint}: no answer within {timeout_s:g} s; is the station running, and is this its request"
+            " endpoint?"
+        )
+    requester.socket.poll(int(left_s * 1000) + 1, event)

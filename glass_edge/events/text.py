@@ -1,0 +1,75 @@
+"""Events as a line for a person.
+
+Promises: one line an event, control characters of texts made visible, units beside every number.
+"""
+
+from __future__ import annotations
+
+from glass_edge.events.payloads import (
+    CoverageGap,
+    DefectPayload,
+    EngineActivated,
+    OtherPayload,
+    RollEnd,
+    RollStart,
+    Status,
+    StopAck,
+    StopRequest,
+)
+from glass_edge.events.schema import Event, format_stamp
+from glass_edge.events.sequencer import EpochChanged, Lost
+
+
+def describe(event: Event) -> str:
+    """Stamp, number, roll, kind and the figures that matter."""
+    marks = " (simulated)" if event.is_simulated else ""
+    roll = f" [{event.roll_id}]" if event.roll_id else ""
+    line = f"{format_stamp(event.stamp_utc)} {event.station} #{event.seq}{roll} {event.kind}{marks}: {_figures(event)}"
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in line)
+
+
+def describe_notice(notice: Lost | EpochChanged) -> str:
+    """What a client could not follow, in a sentence."""
+    if isinstance(notice, Lost):
+        return (
+            f"events {notice.first_seq} to {notice.last_seq} are no longer kept by the station (epoch {notice.epoch})"
+        )
+    return (
+        f"the station started a new journal: epoch {notice.epoch} follows {notice.previous}, of which event"
+        f" {notice.delivered_seq} was the last received"
+    )
+
+
+def _figures(event: Event) -> str:  # noqa: PLR0911 - one sentence a kind
+    match event.payload:
+        case DefectPayload() as defect:
+            return (
+                f"defect {defect.defect_id} {defect.shape} at {defect.along_mm / 1000:.3f} m along,"
+                f" {defect.across_mm:.1f} mm across, {defect.width_mm:.1f} x {defect.length_mm:.1f} mm,"
+                f" score {defect.peak_score:.3f}"
+            )
+        case RollStart() as start:
+            return f"style {event.style} from line {start.first_line}, {start.mm_per_line:g} mm a line"
+        case RollEnd() as end:
+            return (
+                f"{end.woven_m:.3f} m woven, {end.inspected_m:.3f} m inspected, {end.missed_m:.3f} m missed,"
+                f" {end.defects} defects"
+            )
+        case CoverageGap() as gap:
+            detail = f" ({gap.detail})" if gap.detail else ""
+            return f"{gap.length_m:.3f} m at {gap.along_mm / 1000:.3f} m not inspected, {gap.reason}{detail}"
+        case StopRequest() as request:
+            return f"request {request.request_id}: {request.reason}"
+        case StopAck() as ack:
+            answer = "accepted" if ack.accepted else "refused"
+            return f"request {ack.request_id} {answer} by {ack.source}" + (f" ({ack.detail})" if ack.detail else "")
+        case EngineActivated() as engine:
+            return (
+                f"{engine.style} {engine.version} on {engine.runtime} {engine.precision},"
+                f" threshold logit {engine.threshold_logit:g}"
+            )
+        case Status() as status:
+            fault = f", {status.fault_code}: {status.message}" if status.fault_code else ""
+            return f"{status.state}, {status.roll_m:.3f} m on the roll{fault}"
+        case OtherPayload() as other:
+            return str(other.model_extra or {})

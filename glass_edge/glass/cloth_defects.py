@@ -1,0 +1,93 @@
+"""Masks shaped like weaving defects: thin lines along warp or weft and small specks.
+
+Promises: pure functions of the generator; every mask sets at least one pixel; sizes are in pixels of the tile.
+These masks are no part of the published method: Perlin blobs cover 5 % of a tile on average, while broken picks are
+1 to 2 px wide and neps 3 to 8 px across.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Coverage = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ClothDefectConfig:
+    """What is drawn.
+
+    Attributes:
+        line_share: probability of lines rather than specks.
+        lines: fewest and most lines a tile.
+        line_width_px: thinnest and thickest line.
+        line_length: shortest and longest line as a share of the tile's side.
+        line_waviness_px: largest departure of a line from straight.
+        weft_share: probability that a line runs across the web (weft, along rows) rather than along it (warp).
+        specks: fewest and most specks a tile.
+        speck_px: smallest and largest diameter.
+        opacity: smallest and largest weight of the normal image under the mask (0: it vanishes).
+    """
+
+    line_share: float = 0.5
+    lines: tuple[int, int] = (1, 2)
+    line_width_px: tuple[float, float] = (1.0, 3.0)
+    line_length: tuple[float, float] = (0.1, 1.0)
+    line_waviness_px: float = 1.5
+    weft_share: float = 0.5
+    specks: tuple[int, int] = (1, 6)
+    speck_px: tuple[float, float] = (2.0, 12.0)
+    opacity: tuple[float, float] = (0.0, 0.8)
+
+
+def draw_cloth_defects(rng: np.random.Generator, height: int, width: int, config: ClothDefectConfig) -> Coverage:
+    """Coverage of each pixel by defects, float32 (height, width) in [0, 1]; edges are one pixel soft."""
+    coverage = np.zeros((height, width), np.float32)
+    while not (coverage >= 0.5).any():  # a speck of 2 px between pixel centres may cover none by half
+        if rng.random() < config.line_share:
+            for _ in range(rng.integers(config.lines[0], config.lines[1], endpoint=True)):
+                if rng.random() < config.weft_share:
+                    _add_line(rng, coverage, config)
+                else:
+                    _add_line(rng, coverage.T, config)
+        else:
+            for _ in range(rng.integers(config.specks[0], config.specks[1], endpoint=True)):
+                _add_speck(rng, coverage, config)
+    return coverage
+
+
+def _add_line(rng: np.random.Generator, coverage: Coverage, config: ClothDefectConfig) -> None:
+    """Draw a line along the columns' direction (axis 1) of `coverage`, in place."""
+    rows, columns = coverage.shape
+    length = max(1, round(columns * rng.uniform(*config.line_length)))
+    start = int(rng.integers(0, columns - length, endpoint=True))
+    x = np.arange(length)
+    waves = (
+        config.line_waviness_px * rng.random() * np.sin(2 * np.pi * (x * rng.uniform(0.5, 3) / columns + rng.random()))
+    )
+    path = rng.uniform(0, rows - 1) + waves
+    thickness = rng.uniform(*config.line_width_px)
+    distance = np.abs(np.arange(rows)[:, None] - path[None, :])
+    line = np.clip(thickness / 2 + 0.5 - distance, 0, 1).astype(np.float32)
+    part = coverage[:, start : start + length]
+    np.maximum(part, line, out=part)
+
+
+def _add_speck(rng: np.random.Generator, coverage: Coverage, config: ClothDefectConfig) -> None:
+    """Draw an elliptic speck of random diameter, aspect and direction, in place."""
+    rows, columns = coverage.shape
+    radius = rng.uniform(*config.speck_px) / 2
+    aspect = rng.uniform(0.5, 1.0)
+    angle = rng.uniform(0, np.pi)
+    y0, x0 = rng.uniform(0, rows - 1), rng.uniform(0, columns - 1)
+    reach = int(np.ceil(radius)) + 1
+    top, left = max(0, int(y0) - reach), max(0, int(x0) - reach)
+    part = coverage[top : int(y0) + reach + 2, left : int(x0) + reach + 2]
+    y = np.arange(part.shape[0])[:, None] + top - y0
+    x = np.arange(part.shape[1])[None, :] + left - x0
+    along = np.cos(angle) * x + np.sin(angle) * y
+    across = (np.cos(angle) * y - np.sin(angle) * x) / aspect
+    speck = np.clip(radius + 0.5 - np.hypot(along, across), 0, 1).astype(np.float32)
+    np.maximum(part, speck, out=part)

@@ -1,0 +1,263 @@
+"""The defects thread: score strips in, reports to the sink out.
+
+Promises: the sink is called from this thread only and in the order of the web; every line of the roll is booked once,
+as inspected or as missed; a gap or the end of a segment ends the open defects; when the sink fails, the input is still
+emptied, so that the inference thread never hangs.
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glass_edge.config.inspection import InspectionSettings
+from glass_edge.fabric.defect import Defect, DefectPhase
+from glass_edge.fabric.geometry import WebScale
+from glass_edge.fabric.roll import Roll, RollTotals
+from glass_edge.inspection.coverage import CoverageGap, CoverageLedger
+from glass_edge.inspection.crops import CropRing
+from glass_edge.inspection.messages import (
+    Arrival,
+    EndOfRun,
+    ForDefects,
+    LinesSeen,
+    MissedLines,
+    SegmentEnd,
+    SegmentStart,
+)
+from glass_edge.inspection.parameters import StyleParameters
+from glass_edge.inspection.receive_times import ReceiveTimes
+from glass_edge.inspection.run_state import RunState
+from glass_edge.inspection.score_strip import ScoreStrip
+from glass_edge.inspection.sink import DefectCrop, Fault, InspectionSink, Latency, Progress
+from glass_edge.inspection.smoothing import StripSmoother
+from glass_edge.inspection.tracker import DefectRules, DefectTracker
+
+
+class DefectStage:
+    """Body of the defects thread.
+
+    Args:
+        inbox: bounded queue from the inference thread.
+        block_queue: the queue before the inference thread; only its length is read.
+        sink: receives everything.
+        state: flags and counters of the run.
+        roll_id: name of the roll.
+        style: parameters of the bundle.
+        stride_px: pixels of a score cell.
+        scale: size of a pixel.
+        settings: of the inspection.
+    """
+
+    def __init__(
+        self,
+        inbox: queue.Queue[ForDefects],
+        block_queue: queue.Queue[Arrival],
+        sink: InspectionSink,
+        state: RunState,
+        *,
+        roll_id: str,
+        style: StyleParameters,
+        stride_px: int,
+        scale: WebScale,
+        settings: InspectionSettings,
+    ) -> None:
+        self._inbox = inbox
+        self._block_queue = block_queue
+        self._sink = sink
+        self._state = state
+        self._roll_id = roll_id
+        self._style = style
+        self._stride = stride_px
+        self._scale = scale
+        self._settings = settings
+        self._rules = DefectRules(
+            style.threshold_logit, settings.min_area_mm2, settings.gap_mm, settings.update_step_mm
+        )
+        self._smoother = StripSmoother(style.smoothing_sigma_px / stride_px)
+        self._ring = CropRing(
+            settings.crop_memory_mb << 20,
+            settings.crop_lines,
+            margin_px=math.ceil(settings.crop_margin_mm / scale.mm_per_px),
+            margin_lines=math.ceil(settings.crop_margin_mm / scale.mm_per_line),
+        )
+        self._times = ReceiveTimes()
+        self._tracker = DefectTracker(self._rules, scale, stride_px)
+        self._roll: Roll | None = None
+        self._ledger = CoverageLedger(0)
+        self._segment: SegmentStart | None = None
+        self._scored_line = 0  # after the last line whose scores came in
+        self._smoothed_line = 0  # after the last line whose smoothed scores are known
+        self._running = False  # scores have come in since the last break
+        self._first_parts: dict[int, DefectCrop | None] = {}  # pictures of long open defects
+        self._input_ended = False
+        self._latency_new = Latency()
+        self._latency_end = Latency()
+        self.progress = Progress()
+        self.totals = RollTotals(0, 0, 0, 0)
+
+    def run(self) -> None:
+        """Work until the input ends; failures go to the run's state."""
+        try:
+            self._work()
+        except BaseException as error:  # noqa: BLE001 - raised again by InspectionPipeline.wait
+            self._state.fail(error)
+            while not self._input_ended:
+                self._input_ended = isinstance(self._inbox.get(), EndOfRun)
+
+    def _work(self) -> None:
+        next_progress_s = time.monotonic() + self._settings.progress_s
+        while not self._input_ended:
+            try:
+                message = self._inbox.get(timeout=max(0.0, next_progress_s - time.monotonic()))
+            except queue.Empty:
+                message = None
+            if message is not None:
+                self._input_ended = isinstance(message, EndOfRun)
+                self._handle(message)
+            if time.monotonic() >= next_progress_s and not self._input_ended:
+                next_progress_s = time.monotonic() + self._settings.progress_s
+                self._report_progress()
+
+    def _handle(self, message: ForDefects) -> None:
+        match message:
+            case LinesSeen():
+                self._times.add(message.first_line + len(message.lines), message.received_monotonic_s)
+                if self._settings.crops:
+                    self._ring.add_lines(message.first_line, message.lines)
+            case ScoreStrip():
+                self._take_scores(message)
+            case SegmentStart():
+                self._start_roll(message.segment.first_line)
+                self._segment = message
+                self._ring.begin(message.segment.cloth)
+                self._sink.segment_started(message.segment)
+            case SegmentEnd():
+                self._break()
+            case MissedLines():
+                self._break()
+                self._start_roll(message.first_line)
+                self._ledger.missed(message.first_line, message.end_line)
+                self._sink.coverage_gap(self._gap(message))
+            case Fault():
+                self._sink.fault(message)
+            case EndOfRun():
+                self._finish()
+
+    def _start_roll(self, first_line: int) -> None:
+        if self._roll is not None:
+            return
+        self._roll = Roll(self._roll_id, self._style.style, first_line)
+        self._ledger = CoverageLedger(first_line)
+        self._tracker = DefectTracker(self._rules, self._scale, self._stride, roll_first_line=first_line)
+        self._sink.roll_started(self._roll)
+
+    def _take_scores(self, strip: ScoreStrip) -> None:
+        assert self._segment is not None
+        if not self._running:  # first scores of the segment, or the first after a failure of the engine
+            self._tracker.begin(strip.first_line, self._segment.segment.cloth, self._segment.first_cell)
+            self._smoothed_line = strip.first_line
+            self._running = True
+        self._ledger.inspected(strip.first_line, strip.end_line)
+        self._scored_line = strip.end_line
+        rows = self._smoother.push(strip.logits)
+        if len(rows):
+            self._smoothed(self._strip_of(rows))
+
+    def _break(self) -> None:
+        """The cloth that follows is no neighbour: give out what is held back and end the open defects."""
+        if not self._running:
+            return
+        self._running = False
+        rows = self._smoother.flush()
+        if len(rows):
+            self._smoothed(self._strip_of(rows))
+        self._report(self._tracker.flush())
+
+    def _strip_of(self, rows: NDArray[np.float32]) -> ScoreStrip:
+        """The smoothed rows that follow those before; the segment's last row may cover fewer lines than the stride."""
+        assert self._segment is not None
+        first_line = self._smoothed_line
+        self._smoothed_line = min(first_line + len(rows) * self._stride, self._scored_line)
+        return ScoreStrip(first_line, self._smoothed_line, self._stride, self._segment.first_cell, rows)
+
+    def _smoothed(self, strip: ScoreStrip) -> None:
+        self._ring.add_scores(strip)
+        self._sink.scores(strip)
+        self._report(self._tracker.push(strip))
+        if self._settings.crops:
+            self._keep_first_parts()
+
+    def _report(self, defects: list[Defect]) -> None:
+        for defect in defects:
+            crop = None
+            if defect.phase is DefectPhase.END:
+                first_part = self._first_parts.pop(defect.defect_id, None)
+                if self._settings.crops and defect.merged_into is None:
+                    crop = first_part or self._ring.cut(defect.box_px)
+            self._sink.defect(defect, crop)
+            self._measure_latency(defect)
+
+    def _keep_first_parts(self) -> None:
+        """Cut the picture of a defect that has grown beyond the limit while its first part is still held."""
+        for defect in self._tracker.open_defects():
+            box = defect.box_px
+            is_long = box.end_line - box.first_line >= self._settings.crop_lines
+            if is_long and defect.defect_id not in self._first_parts:
+                kept = sum(crop.image.nbytes for crop in self._first_parts.values() if crop is not None)
+                full = kept > self._settings.crop_memory_mb << 20
+                self._first_parts[defect.defect_id] = None if full else self._ring.cut(box)
+
+    def _measure_latency(self, defect: Defect) -> None:
+        received_s = self._times.of_line(defect.box_px.end_line - 1)
+        if received_s is None:
+            return
+        seconds = time.monotonic() - received_s
+        if defect.phase is DefectPhase.NEW:
+            self._latency_new = self._latency_new.add(seconds)
+        elif defect.phase is DefectPhase.END:
+            self._latency_end = self._latency_end.add(seconds)
+
+    def _gap(self, missed: MissedLines) -> CoverageGap:
+        assert self._roll is not None
+        return CoverageGap(
+            missed.first_line,
+            missed.end_line,
+            missed.reason,
+            along_mm=(missed.first_line - self._roll.first_line) * self._scale.mm_per_line,
+            length_mm=(missed.end_line - missed.first_line) * self._scale.mm_per_line,
+            detail=missed.detail,
+        )
+
+    def _report_progress(self) -> None:
+        figures = self._state.inference
+        elapsed_s = time.monotonic() - self._state.started_monotonic_s
+        inspected = self._ledger.lines_inspected
+        self.progress = Progress(
+            elapsed_s=elapsed_s,
+            lines_received=figures.lines_received,
+            lines_inspected=inspected,
+            lines_missed=self._ledger.lines_missed,
+            inspected_m=inspected * self._scale.mm_per_line / 1000,
+            defects=self._tracker.announced,
+            tiles=figures.tiles,
+            tiles_per_s=figures.tiles / figures.busy_s if figures.busy_s > 0 else 0.0,
+            lines_per_s=inspected / elapsed_s if elapsed_s > 0 else 0.0,
+            block_queue=self._block_queue.qsize(),
+            strip_queue=self._inbox.qsize(),
+            block_queue_max=self._state.block_queue_max,
+            latency_new=self._latency_new,
+            latency_end=self._latency_end,
+        )
+        self._sink.progress(self.progress)
+
+    def _finish(self) -> None:
+        self._break()
+        self._report_progress()
+        if self._roll is not None:
+            self.totals = self._ledger.totals(self._tracker.announced)
+            self._sink.roll_ended(self._roll, self.totals)

@@ -1,0 +1,69 @@
+"""What the threads of the inspection hand to each other, in the order of the web.
+
+Promises: immutable values; each queue ends with exactly one end message, whatever happened before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glass_edge.acquisition.camera import LineBlock
+from glass_edge.inspection.coverage import GapReason
+from glass_edge.inspection.score_strip import ScoreStrip
+from glass_edge.inspection.sink import Fault, Segment
+
+
+@dataclass(frozen=True, slots=True)
+class MissedLines:
+    """Lines [first_line, end_line) that will not be inspected."""
+
+    first_line: int
+    end_line: int
+    reason: GapReason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Camera thread to inference thread: a block, and before it what was missed since the block before.
+
+    `block` is None in the last arrival of a run.
+    """
+
+    block: LineBlock | None
+    missed: tuple[MissedLines, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentStart:
+    """A segment begins; `first_cell` is the score cell of its strips' column 0."""
+
+    segment: Segment
+    first_cell: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEnd:
+    """No more scores of the segment will come."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinesSeen:
+    """Lines that are being scored, for pictures and for timing."""
+
+    first_line: int
+    lines: NDArray[np.uint8]
+    received_monotonic_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfRun:
+    """The last message of the inference thread."""
+
+
+ForDefects = SegmentStart | SegmentEnd | LinesSeen | ScoreStrip | MissedLines | Fault | EndOfRun
+"""Messages of the inference thread to the defects thread."""

@@ -1,0 +1,82 @@
+"""What the trained style and the station together say about how to inspect.
+
+Promises: a value set at the station wins over the bundle's; an engine of another tile than the bundle's is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glass_edge.config.inspection import InspectionSettings
+from glass_edge.engine.base import Engine, TileShapeError
+from glass_edge.engine.manifest import Manifest
+from glass_edge.errors import InputError
+from glass_edge.fabric.geometry import ClothSpan, WebScale
+
+SpanFinder = Callable[[NDArray[np.uint8]], ClothSpan]
+"""Finds the cloth in lines uint8 (n, width[, 3]), n at least 16; raises a GlassEdgeError when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class StyleParameters:
+    """What belongs to the trained style.
+
+    Attributes:
+        style: name of the recipe.
+        halo_px: border of a tile whose scores are not used.
+        smoothing_sigma_px: Gaussian sigma on the strip, camera px.
+        threshold_logit: alarm threshold on the smoothed logit.
+    """
+
+    style: str
+    halo_px: int
+    smoothing_sigma_px: float
+    threshold_logit: float
+
+
+def style_parameters(manifest: Manifest, engine: Engine, settings: InspectionSettings) -> StyleParameters:
+    """Parameters of a bundle with the station's overrides.
+
+    Raises:
+        TileShapeError: the engine was built for another tile than the manifest names.
+    """
+    tile = manifest.tile
+    built = (engine.tile_height_px, engine.tile_width_px, engine.channels, engine.score_stride_px)
+    named = (tile.height_px, tile.width_px, tile.channels, tile.score_stride_px)
+    if built != named:
+        raise TileShapeError(
+            f"bundle {manifest.style}/{manifest.version} names tiles of {named} (height, width, channels, stride) and "
+            f"its engine was built for {built}; build the bundle again"
+        )
+    sigma, threshold = settings.smoothing_sigma_px, settings.threshold_logit
+    return StyleParameters(
+        style=manifest.style,
+        halo_px=tile.halo_px,
+        smoothing_sigma_px=manifest.smoothing_sigma_px if sigma is None else sigma,
+        threshold_logit=manifest.threshold.logit if threshold is None else threshold,
+    )
+
+
+def inspected_span(cloth: ClothSpan, image_width_px: int, margin_mm: float, scale: WebScale) -> ClothSpan:
+    """The cloth less the selvedge margin; a side on which the cloth leaves the image has no selvedge and no margin.
+
+    Raises:
+        InputError: the cloth reaches beyond the image, or the margins leave nothing.
+    """
+    if cloth.right_px > image_width_px:
+        raise InputError(
+            f"cloth span [{cloth.left_px}, {cloth.right_px}) px reaches beyond the camera line of {image_width_px} px"
+        )
+    margin_px = math.ceil(margin_mm / scale.mm_per_px - 1e-9)
+    left = cloth.left_px + (margin_px if cloth.left_px > 0 else 0)
+    right = cloth.right_px - (margin_px if cloth.right_px < image_width_px else 0)
+    if left >= right:
+        raise InputError(
+            f"selvedge_margin_mm = {margin_mm}: nothing is left of cloth {cloth.width_px * scale.mm_per_px:.1f} mm wide"
+        )
+    return ClothSpan(left, right)

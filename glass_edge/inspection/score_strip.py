@@ -1,0 +1,52 @@
+"""Scores of a stretch of web, as they leave the engine and the smoother.
+
+Promises: strips of a segment follow each other line by line; together they hold every line of it exactly once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreStrip:
+    """Logits of consecutive lines.
+
+    Attributes:
+        first_line: web line at which row 0 starts.
+        end_line: web line after the last one; the last row of a segment may cover fewer lines than the stride.
+        stride_px: pixels of a score cell, both ways.
+        first_cell: column 0 covers image columns from first_cell * stride_px.
+        logits: float32 (rows, cells).
+    """
+
+    first_line: int
+    end_line: int
+    stride_px: int
+    first_cell: int
+    logits: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        rows = -(-(self.end_line - self.first_line) // self.stride_px)
+        if self.logits.ndim != 2 or self.logits.shape[0] != rows:
+            raise ValueError(
+                f"lines {self.first_line} to {self.end_line} at stride {self.stride_px} are {rows} rows of scores, "
+                f"not an array of shape {self.logits.shape}"
+            )
+
+    @property
+    def n_lines(self) -> int:
+        """Camera lines covered."""
+        return self.end_line - self.first_line
+
+
+@dataclass(frozen=True, slots=True)
+class FailedLines:
+    """Lines [first_line, end_line) that the engine could not score, and why."""
+
+    first_line: int
+    end_line: int
+    error: Exception
