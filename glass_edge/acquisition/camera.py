@@ -22,7 +22,17 @@ class CameraLostError(GlassEdgeError):
 
 
 class EndOfLinesError(Exception):
-    """A replay or a bounded simulation has played its last line (a loom camera never raises it)."""
+    """A replay or a bounded simulation has played its last line (the camera of a real loom never raises it).
+
+    Attributes:
+        end_line: web line after the last of the source, handed over or not; None when it is the last block's end.
+        faults: faults since the last block, one sentence each.
+    """
+
+    def __init__(self, *, end_line: int | None = None, faults: tuple[str, ...] = ()) -> None:
+        super().__init__("the last line was played" + ("" if end_line is None else f"; line {end_line} would follow"))
+        self.end_line = end_line
+        self.faults = faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +96,13 @@ class Camera(Protocol):
     @property
     def is_simulated(self) -> bool:
         """True for replays and simulated looms: every event says so."""
+
+    @property
+    def first_line(self) -> int | None:
+        """Web line at which the source starts: lines from here on that are not handed over were missed.
+
+        None where it is known from the first block only (less the lines its health counts as missed).
+        """
 
     def __enter__(self) -> Self:
         """Open the device.

@@ -6,7 +6,7 @@ while they play (one image ahead, in a thread of its own, so `read` keeps its ti
 Damaged pixel data found while playing never stops the replay: the lines of that image (their number stands in its
 header) are skipped, so the line numbers jump and inspection reports cloth not seen. The fault is told in
 `CameraHealth.faults` of the next block; after the last image, the lines still missing and their faults come with
-`ReplayEndedError`, whose `end_line` is the line after the last of the web, played or not.
+`EndOfLinesError`, whose `end_line` is the line after the last of the web, played or not.
 """
 
 from __future__ import annotations
@@ -23,20 +23,6 @@ from glass_edge.acquisition.camera import CameraHealth, EndOfLinesError, LineBlo
 from glass_edge.acquisition.images import DECODE_ERRORS, ImageFile, Strip, list_images, read_header
 from glass_edge.acquisition.pacing import Pacer, check_block_lines, check_rate
 from glass_edge.errors import InputError
-
-
-class ReplayEndedError(EndOfLinesError):
-    """The last line was played.
-
-    Attributes:
-        end_line: web line number after the last line of the last image, played or skipped.
-        faults: faults since the last block, one sentence each.
-    """
-
-    def __init__(self, end_line: int, faults: tuple[str, ...]) -> None:
-        super().__init__(f"the replay ended at line {end_line}")
-        self.end_line = end_line
-        self.faults = faults
 
 
 class ReplayCamera:
@@ -126,6 +112,11 @@ class ReplayCamera:
         return sum(file.lines for file in self._files)
 
     @property
+    def longest_segment_lines(self) -> int:
+        """Lines of the longest piece of cloth that is played without a break."""
+        return max(file.lines for file in self._files) if self._separate else self.total_lines
+
+    @property
     def width_px(self) -> int:
         """Pixels of a line."""
         return self._files[0].width_px
@@ -139,6 +130,11 @@ class ReplayCamera:
     def is_simulated(self) -> bool:
         """A replay is never live cloth."""
         return True
+
+    @property
+    def first_line(self) -> int:
+        """A replay counts its lines from 0."""
+        return 0
 
     def __enter__(self) -> Self:
         """Start from the first line."""
@@ -172,7 +168,7 @@ class ReplayCamera:
         """Next block; see `camera.Camera.read`.
 
         Raises:
-            ReplayEndedError: all images have been played.
+            EndOfLinesError: all images have been played.
         """
         if self._executor is None:
             raise RuntimeError("read outside of the camera's 'with' block")
@@ -180,7 +176,7 @@ class ReplayCamera:
         while self._strip is None:
             if self._pending is None:
                 faults, self._faults = tuple(self._faults), []
-                raise ReplayEndedError(self._line, faults)
+                raise EndOfLinesError(end_line=self._line, faults=faults)
             try:
                 decoded = self._pending.result(timeout=max(0.0, deadline_s - time.monotonic()))
             except TimeoutError:

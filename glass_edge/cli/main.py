@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-import click
 import typer
 
 from glass_edge import __version__
+from glass_edge.cli import bench, build, bundle, config, demo, evaluate, events, replay, simulate, train
+from glass_edge.cli import run as run_station
 from glass_edge.errors import GlassEdgeError
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="glass-edge",
@@ -23,6 +27,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+for _module in (demo, run_station, replay, train, evaluate, build, bench, bundle, events, config, simulate):
+    _module.register(app)
+
+# typer carries a click of its own, and newer ones do not say where: its usage errors are known by their base class.
+_UsageProblem: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
 
 def _print_version(wanted: bool) -> None:
@@ -53,10 +62,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         for line in str(error).splitlines():
             typer.echo(f"error: {line}", err=True)
         return error.exit_code
-    except click.ClickException as error:
+    except _UsageProblem as error:
         error.show()
         return 2
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
+        result = INTERRUPTED
+    if result == INTERRUPTED:  # typer turns Ctrl-C into this code itself, and says nothing
         typer.echo("interrupted", err=True)
-        return 130
     return result if isinstance(result, int) else 0

@@ -58,6 +58,8 @@ class Engine(Protocol):
     def collect(self) -> NDArray[np.float32]:
         """Logits float32 (n, tile_height_px // stride, tile_width_px // stride) of the oldest submitted batch.
 
+        A batch whose `collect` raised counts as collected: the next call is for the batch after it.
+
         Raises:
             EngineError: nothing is in flight, or the runtime failed.
         """

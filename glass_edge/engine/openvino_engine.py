@@ -119,8 +119,10 @@ class OpenVinoEngine:
         try:
             result = slot.finish()
         except RuntimeError as error:
+            slot.abandon()  # its other tiles may still be computing into the buffers
             raise EngineError(f"{self._name}: OpenVINO failed while it ran: {error}") from error
-        self._free.append(slot)
+        finally:
+            self._free.append(slot)
         if not np.isfinite(result).all():
             # a NaN is below every threshold: cloth would pass unseen
             raise EngineError(

@@ -46,6 +46,7 @@ class GapReason(StrEnum):
     ENGINE_ERROR = "engine_error"
     NON_FINITE_SCORES = "non_finite_scores"
     NO_CLOTH_FOUND = "no_cloth_found"
+    SEGMENT_EDGE = "segment_edge"
     SHUTDOWN = "shutdown"
 
 

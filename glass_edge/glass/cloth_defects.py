@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Coverage = NDArray[np.float32]
+
+_REFERENCE_AREA_PX = 256 * 256
+_DASH_PX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,48 +24,55 @@ class ClothDefectConfig:
     """What is drawn.
 
     Attributes:
-        line_share: probability of lines rather than specks.
-        lines: fewest and most lines a tile.
+        count: fewest and most defects a reference area of 256 x 256 px: few enough that most of the tile stays good,
+            many enough that small ones are learnt.
+        line_share: probability that a defect is a line rather than a speck.
+        dashed_share: share of the lines that come and go along their length (a float, a yarn that surfaces).
         line_width_px: thinnest and thickest line.
         line_length: shortest and longest line as a share of the tile's side.
         line_waviness_px: largest departure of a line from straight.
         weft_share: probability that a line runs across the web (weft, along rows) rather than along it (warp).
-        specks: fewest and most specks a tile.
-        speck_px: smallest and largest diameter.
+        speck_px: smallest and largest diameter; small ones are as frequent as large ones on a logarithmic scale.
+        soft_share: share of the defects with a blurred edge.
         opacity: smallest and largest weight of the normal image under the mask (0: it vanishes).
     """
 
-    line_share: float = 0.5
-    lines: tuple[int, int] = (1, 2)
-    line_width_px: tuple[float, float] = (1.0, 3.0)
-    line_length: tuple[float, float] = (0.1, 1.0)
+    count: tuple[int, int] = (4, 15)
+    line_share: float = 0.45
+    dashed_share: float = 0.5
+    line_width_px: tuple[float, float] = (1.0, 4.0)
+    line_length: tuple[float, float] = (0.05, 1.0)
     line_waviness_px: float = 1.5
     weft_share: float = 0.5
-    specks: tuple[int, int] = (1, 6)
-    speck_px: tuple[float, float] = (2.0, 12.0)
+    speck_px: tuple[float, float] = (2.4, 12.0)
+    soft_share: float = 0.7
     opacity: tuple[float, float] = (0.0, 0.8)
 
 
 def draw_cloth_defects(rng: np.random.Generator, height: int, width: int, config: ClothDefectConfig) -> Coverage:
     """Coverage of each pixel by defects, float32 (height, width) in [0, 1]; edges are one pixel soft."""
     coverage = np.zeros((height, width), np.float32)
+    areas = height * width / _REFERENCE_AREA_PX
     while not (coverage >= 0.5).any():  # a speck of 2 px between pixel centres may cover none by half
-        if rng.random() < config.line_share:
-            for _ in range(rng.integers(config.lines[0], config.lines[1], endpoint=True)):
-                if rng.random() < config.weft_share:
-                    _add_line(rng, coverage, config)
-                else:
-                    _add_line(rng, coverage.T, config)
-        else:
-            for _ in range(rng.integers(config.specks[0], config.specks[1], endpoint=True)):
-                _add_speck(rng, coverage, config)
+        for _ in range(max(1, round(areas * rng.integers(*config.count, endpoint=True)))):
+            defect = np.zeros_like(coverage)
+            if rng.random() >= config.line_share:
+                _add_speck(rng, defect, config)
+            elif rng.random() < config.weft_share:
+                _add_line(rng, defect, config)
+            else:
+                _add_line(rng, defect.T, config)
+            if rng.random() < config.soft_share:
+                defect = np.asarray(cv2.GaussianBlur(defect, (0, 0), float(rng.uniform(0.5, 1.2))), np.float32)
+            np.maximum(coverage, defect, out=coverage)
     return coverage
 
 
 def _add_line(rng: np.random.Generator, coverage: Coverage, config: ClothDefectConfig) -> None:
     """Draw a line along the columns' direction (axis 1) of `coverage`, in place."""
     rows, columns = coverage.shape
-    length = max(1, round(columns * rng.uniform(*config.line_length)))
+    shortest, longest = np.log(config.line_length)
+    length = max(1, round(columns * np.exp(rng.uniform(shortest, longest))))
     start = int(rng.integers(0, columns - length, endpoint=True))
     x = np.arange(length)
     waves = (
@@ -71,6 +82,9 @@ def _add_line(rng: np.random.Generator, coverage: Coverage, config: ClothDefectC
     thickness = rng.uniform(*config.line_width_px)
     distance = np.abs(np.arange(rows)[:, None] - path[None, :])
     line = np.clip(thickness / 2 + 0.5 - distance, 0, 1).astype(np.float32)
+    if rng.random() < config.dashed_share:
+        dashes = rng.random(-(-length // _DASH_PX)) > rng.uniform(0.3, 0.7)
+        line *= np.repeat(dashes, _DASH_PX)[None, :length]
     part = coverage[:, start : start + length]
     np.maximum(part, line, out=part)
 
@@ -78,7 +92,7 @@ def _add_line(rng: np.random.Generator, coverage: Coverage, config: ClothDefectC
 def _add_speck(rng: np.random.Generator, coverage: Coverage, config: ClothDefectConfig) -> None:
     """Draw an elliptic speck of random diameter, aspect and direction, in place."""
     rows, columns = coverage.shape
-    radius = rng.uniform(*config.speck_px) / 2
+    radius = np.exp(rng.uniform(*np.log(config.speck_px))) / 2
     aspect = rng.uniform(0.5, 1.0)
     angle = rng.uniform(0, np.pi)
     y0, x0 = rng.uniform(0, rows - 1), rng.uniform(0, columns - 1)

@@ -65,11 +65,13 @@ class LasMask:
         coverage: float32 (height, width) in [0, 1]: 0 or 1 for Perlin masks, soft edges for cloth defects.
         grid: bool (rows, columns) of the score grid: cells touched by a pixel covered by half or more.
         opacity: weight of the normal image under the mask.
+        is_cloth: shaped like weaving defects (True) or Perlin blobs.
     """
 
     coverage: NDArray[np.float32]
     grid: Mask
     opacity: float
+    is_cloth: bool = False
 
 
 def combine(first: Mask, second: Mask, u: float) -> Mask:
@@ -133,12 +135,12 @@ def draw_las_mask(
     if foreground is not None and not foreground.any():
         raise InputError(f"{image_name}: its foreground mask is empty; mark the part, or leave the mask away")
     for _ in range(config.max_draws):
-        coverage, opacity = _draw_once(rng, size_px, config)
+        coverage, opacity, is_cloth = _draw_once(rng, size_px, config)
         if foreground is not None:
             coverage = coverage * foreground
         cells = grid_mask(coverage >= 0.5, *grid)
         if cells.any():
-            return LasMask(coverage, cells, opacity)
+            return LasMask(coverage, cells, opacity, is_cloth)
     place = "" if foreground is None else f" inside its foreground of {np.count_nonzero(foreground)} px"
     raise InputError(
         f"{image_name}: no synthetic defect fell{place} in {config.max_draws} draws; "
@@ -160,12 +162,12 @@ def fuse(image: Tensor, texture: Tensor, coverage: Tensor, opacity: float) -> Te
 
 def _draw_once(
     rng: np.random.Generator, size_px: tuple[int, int], config: LasConfig
-) -> tuple[NDArray[np.float32], float]:
+) -> tuple[NDArray[np.float32], float, bool]:
     is_cloth = config.source is MaskSource.CLOTH or (
         config.source is MaskSource.MIXED and rng.random() < config.cloth_share
     )
     if is_cloth:
-        return draw_cloth_defects(rng, *size_px, config.cloth), float(rng.uniform(*config.cloth.opacity))
+        return draw_cloth_defects(rng, *size_px, config.cloth), float(rng.uniform(*config.cloth.opacity)), True
     first = draw_perlin_mask(rng, *size_px, config)
     second = draw_perlin_mask(rng, *size_px, config)
-    return combine(first, second, rng.random()).astype(np.float32), draw_opacity(rng, config)
+    return combine(first, second, rng.random()).astype(np.float32), draw_opacity(rng, config), False

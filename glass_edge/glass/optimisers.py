@@ -52,6 +52,16 @@ class Optimisers:
             groups, lr=settings.discriminator_lr, betas=settings.betas, eps=settings.eps
         )
 
+        self._rates = [group["lr"] for group in self._groups()]
+
+    def scale_rates(self, factor: float) -> None:
+        """Set every learning rate to `factor` times its first value."""
+        for group, rate in zip(self._groups(), self._rates, strict=True):
+            group["lr"] = rate * factor
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return [*self.adaptor.param_groups, *self.discriminator.param_groups]
+
     def zero_grad(self) -> None:
         """Forget all gradients."""
         self.adaptor.zero_grad(set_to_none=True)

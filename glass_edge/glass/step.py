@@ -33,6 +33,7 @@ class StepConfig:
         focal_gamma: focusing exponent.
         focal_smoothing: see `losses.focal_terms`.
         clamp_focal: see `losses.focal_terms`; False as published.
+        gaussian_weight: weight of the term of GAS in the total; 1 as published.
     """
 
     gas: GasConfig = field(default_factory=GasConfig)
@@ -40,6 +41,7 @@ class StepConfig:
     focal_gamma: float = 2.0
     focal_smoothing: float = 1e-5
     clamp_focal: bool = False
+    gaussian_weight: float = 1.0
 
 
 @dataclass(slots=True)
@@ -70,7 +72,7 @@ class StepLosses:
     """The loss with its gradient, and what is logged (tensors without gradient, so nothing waits for the device).
 
     Attributes:
-        total, normal, gaussian, focal: scalars; total is the sum of the three.
+        total, normal, gaussian, focal: scalars; total is their (weighted) sum.
         hard_threshold: squared error from which on points entered the focal loss.
         n_hard: how many did.
         normal_right: share with a score below 0.5 of all normal points: those of the good images and those of the
@@ -158,7 +160,7 @@ def compute_losses(head: Head, batch: StepInput, config: StepConfig, observe: Ob
         clamp=config.clamp_focal,
     ).mean()
     return StepLosses(
-        total=loss_normal + loss_gaussian + loss_focal,
+        total=loss_normal + config.gaussian_weight * loss_gaussian + loss_focal,
         normal=loss_normal.detach(),
         gaussian=loss_gaussian.detach(),
         focal=loss_focal.detach(),

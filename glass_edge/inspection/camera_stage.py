@@ -12,7 +12,6 @@ import queue
 import numpy as np
 
 from glass_edge.acquisition.camera import Camera, EndOfLinesError, LineBlock
-from glass_edge.acquisition.recording import ReplayEndedError
 from glass_edge.errors import InputError
 from glass_edge.inspection.coverage import GapReason
 from glass_edge.inspection.messages import Arrival, MissedLines
@@ -63,6 +62,7 @@ class CameraStage:
             if not self._state.stop.is_set():
                 with self._camera as camera:
                     self._check_channels(camera)
+                    self._next_line = camera.first_line
                     self._read_all(camera)
         except BaseException as error:  # noqa: BLE001 - raised again by InspectionPipeline.wait
             # What the camera delivered before it failed is sound and is still inspected.
@@ -82,8 +82,7 @@ class CameraStage:
             try:
                 block = camera.read(self._read_timeout_s)
             except EndOfLinesError as end:
-                if isinstance(end, ReplayEndedError):
-                    self._take_end(end)
+                self._take_end(end)
                 return
             if block is not None:
                 self._take(block, camera)
@@ -94,7 +93,7 @@ class CameraStage:
         if self._next_line is None:
             # Lines lost since the camera was opened are cloth that nobody saw, also those before the first block.
             self._next_line = max(0, block.first_line - block.health.missed_lines)
-        self._miss(block.first_line, GapReason.CAMERA_GAP, "the camera's line numbers jumped")
+        self._miss(block.first_line, GapReason.CAMERA_GAP, _why_missed(block.health.faults))
         if problem := self._problem(block, camera):
             self._fault("bad_block", problem)
             self._miss(block.end_line, GapReason.BAD_BLOCK, problem)
@@ -102,13 +101,12 @@ class CameraStage:
         self._next_line = block.end_line
         self._offer(block)
 
-    def _take_end(self, end: ReplayEndedError) -> None:
-        """Images that could not be played after the last block; a replay counts its lines from 0."""
+    def _take_end(self, end: EndOfLinesError) -> None:
+        """What the camera could not hand over after the last block."""
         for message in end.faults:
             self._fault("camera", message)
-        if self._next_line is None:
-            self._next_line = 0
-        self._miss(end.end_line, GapReason.CAMERA_GAP, "; ".join(end.faults) or "the camera's line numbers jumped")
+        if end.end_line is not None and self._next_line is not None:
+            self._miss(end.end_line, GapReason.CAMERA_GAP, _why_missed(end.faults))
 
     def _problem(self, block: LineBlock, camera: Camera) -> str:
         """What is wrong with a block, in a sentence; empty when nothing is."""
@@ -163,3 +161,7 @@ class CameraStage:
             self._fault("overrun", f"{detail}; lines from {block.first_line} on are not inspected")
         self._miss(block.end_line, reason, detail)
         self._overrunning = reason is GapReason.OVERRUN
+
+
+def _why_missed(faults: tuple[str, ...]) -> str:
+    return "; ".join(faults) or "the camera's line numbers jumped"

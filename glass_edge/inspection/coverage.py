@@ -27,6 +27,8 @@ class GapReason(StrEnum):
     """The engine gave scores that are no numbers."""
     NO_CLOTH_FOUND = "no_cloth_found"
     """No cloth was found across the camera line."""
+    SEGMENT_EDGE = "segment_edge"
+    """The first or last lines of a stretch of cloth: what they border on was not seen, so their scores mean nothing."""
     SHUTDOWN = "shutdown"
     """The lines were taken in but not scored when the inspection ended."""
 

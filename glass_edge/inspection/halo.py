@@ -28,7 +28,7 @@ class HaloError:
 
     Attributes:
         max_abs, mean_abs: over all cells.
-        n_cells: cells compared.
+        n_cells: cells compared: those that are scored, the halo of the strip's edges is not.
     """
 
     max_abs: float
@@ -71,11 +71,13 @@ def halo_error(
         InputError: the halo does not fit the engine.
         EngineError: the engine failed.
     """
-    width = lines.shape[1]
-    tiled = score_strip(engine, lines, ClothSpan(0, width), halo_px=halo_px, advance_px=advance_px).logits
+    strip = score_strip(engine, lines, ClothSpan(0, lines.shape[1]), halo_px=halo_px, advance_px=advance_px)
     pixels = lines if lines.ndim == 3 else lines[:, :, None]
     pixels = np.broadcast_to(pixels, (*pixels.shape[:2], engine.channels))
     pad = max(engine.tile_height_px, engine.tile_width_px) if pad_px is None else pad_px
     whole = one_piece_scores(one_piece, pixels, engine.score_stride_px, pad)
-    difference = np.abs(tiled.astype(np.float64) - whole)
+    first_row = strip.first_line // strip.stride_px
+    rows, cells = strip.logits.shape
+    beside = whole[first_row : first_row + rows, strip.first_cell : strip.first_cell + cells]
+    difference = np.abs(strip.logits.astype(np.float64) - beside)
     return HaloError(float(difference.max()), float(difference.mean()), difference.size)

@@ -27,7 +27,7 @@ from glass_edge.inspection.messages import (
 )
 from glass_edge.inspection.parameters import SpanFinder, inspected_span
 from glass_edge.inspection.run_state import RunState
-from glass_edge.inspection.score_strip import FailedLines
+from glass_edge.inspection.score_strip import EdgeLines, FailedLines
 from glass_edge.inspection.segment_head import SegmentHead
 from glass_edge.inspection.sink import Fault, Segment
 from glass_edge.inspection.strip_scorer import Scored, StripScorer
@@ -41,7 +41,7 @@ class InferenceStage:
         inbox, outbox: bounded queues from the camera thread and to the defects thread.
         state: flags of the run.
         cloth: fixed span of the cloth, or the function that finds it at the start of each segment.
-        selvedge_margin_mm: strip inside each selvedge that is not inspected.
+        selvedge_margin_mm: strip inside each selvedge that is not inspected; at least the halo.
         halo_px: of the bundle.
         scale: size of a pixel, for the selvedge margin.
         settings: of the inspection.
@@ -67,6 +67,7 @@ class InferenceStage:
         self._scale = scale
         self._margin_mm = selvedge_margin_mm
         self._settings = settings
+        self._halo_px = halo_px
         self._head = SegmentHead(cloth, settings.span_lines)
         self._scorer = StripScorer(engine, halo_px=halo_px, advance_px=settings.advance_px, batch=settings.batch)
         self._source = ""
@@ -153,7 +154,9 @@ class InferenceStage:
             return
         self._cloth_was_missing = False
         width, channels = self._head.line_shape
-        inspected = inspected_span(found, width, self._margin_mm, self._scale)
+        inspected = inspected_span(
+            found, width, self._margin_mm, self._scale, halo_px=self._halo_px, stride_px=self._engine.score_stride_px
+        )
         plan = self._scorer.begin(first_line, width, channels, inspected)
         self._outbox.put(SegmentStart(Segment(first_line, found, inspected, self._source), plan.first_cell))
         for seen in self._head.take_all():
@@ -172,6 +175,10 @@ class InferenceStage:
 
     def _deliver(self, results: list[Scored]) -> None:
         for result in results:
+            if isinstance(result, EdgeLines):
+                detail = "too near to the start or the end of this stretch of cloth to be scored"
+                self._miss(MissedLines(result.first_line, result.end_line, GapReason.SEGMENT_EDGE, detail))
+                continue
             if isinstance(result, FailedLines):
                 reason, problem = GapReason.ENGINE_ERROR, str(result.error) or type(result.error).__name__
             elif not np.isfinite(result.logits).all():

@@ -22,6 +22,7 @@ Colour = tuple[int, int, int]
 
 FOUND_RGB: Colour = (255, 40, 40)
 TRUE_RGB: Colour = (40, 220, 90)
+HEAT_RGB: Colour = (255, 150, 0)
 
 _MARGIN = 8
 _RULER = 34
@@ -29,15 +30,20 @@ _PAPER = 250
 _INK: Colour = (40, 40, 40)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _MAX_OPACITY = 0.5
+_CAPTION_SIZE = 0.6
 
 
 @dataclass(frozen=True, slots=True)
 class OverlayBox:
-    """A rectangle to draw, in camera columns and web lines, with a short label (ASCII)."""
+    """A rectangle to draw, in camera columns and web lines, with a short label (ASCII).
+
+    `is_outer` draws it further out and its label below, so that two boxes around the same thing can be read.
+    """
 
     box: WebBox
     label: str = ""
     colour_rgb: Colour = FOUND_RGB
+    is_outer: bool = False
 
 
 def draw_strip(
@@ -98,6 +104,29 @@ def draw_strip(
     return np.concatenate(bands)
 
 
+def caption(text: str) -> NDArray[np.uint8]:
+    """A line of text (ASCII) to stand above a strip, uint8 (height, width, 3) RGB."""
+    (width, height), _ = cv2.getTextSize(text, _FONT, _CAPTION_SIZE, 1)
+    paper = np.full((height + 2 * _MARGIN, width + 3 * _MARGIN, 3), _PAPER, np.uint8)
+    cv2.putText(paper, text, (_MARGIN, height + _MARGIN), _FONT, _CAPTION_SIZE, _INK, 1, cv2.LINE_AA)
+    return paper
+
+
+def legend() -> NDArray[np.uint8]:
+    """What the colours mean, uint8 (height, width, 3) RGB."""
+    parts = []
+    for colour, text in (
+        (FOUND_RGB, "found: number, mm along, mm across"),
+        (TRUE_RGB, "true defect"),
+        (HEAT_RGB, "score near or above the threshold"),
+    ):
+        words = caption(text)
+        sample = np.full((words.shape[0], 40, 3), _PAPER, np.uint8)
+        cv2.rectangle(sample, (8, 8), (36, words.shape[0] - 8), colour, -1 if colour == HEAT_RGB else 2)
+        parts += [sample, words]
+    return np.concatenate(parts, axis=1)
+
+
 def _heated(
     lines: NDArray[np.uint8], scores: Sequence[ScoreStrip], threshold: float, first_line: int
 ) -> NDArray[np.uint8]:
@@ -132,16 +161,19 @@ def _draw_box(
     x = (box.first_line - first_line, box.end_line - first_line) if along else (box.left_px, box.right_px)
     y = (box.left_px, box.right_px) if along else (box.first_line - first_line, box.end_line - first_line)
     height, width = drawn.shape[:2]
-    left, right = (x[0] - start) * zoom - 3, (x[1] - start) * zoom + 2
-    top, bottom = y[0] * zoom - 3, y[1] * zoom + 2
+    out = 7 if item.is_outer else 3
+    left, right = (x[0] - start) * zoom - out, (x[1] - start) * zoom + out - 1
+    top, bottom = y[0] * zoom - out, y[1] * zoom + out - 1
     if right < 0 or left >= width:
         return
     cv2.rectangle(drawn, (left, top), (right, bottom), item.colour_rgb, 2)
-    if not item.label or left < -3:  # the label stands in the band in which the defect begins
+    if not item.label or left < -out:  # the label stands in the band in which the defect begins
         return
     (text_width, text_height), _ = cv2.getTextSize(item.label, _FONT, 0.5, 1)
     text_x = min(max(0, left), max(0, width - text_width - 4))
-    text_y = top - 4 if top - text_height - 8 >= 0 else min(height - 4, bottom + text_height + 6)
+    above, below = top - 4, min(height - 4, bottom + text_height + 6)
+    fits_above, fits_below = above - text_height - 4 >= 0, bottom + text_height + 6 <= height - 4
+    text_y = below if not fits_above or (item.is_outer and fits_below) else above
     cv2.rectangle(drawn, (text_x, text_y - text_height - 3), (text_x + text_width + 4, text_y + 3), item.colour_rgb, -1)
     cv2.putText(drawn, item.label, (text_x + 2, text_y), _FONT, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
 

@@ -62,21 +62,37 @@ def style_parameters(manifest: Manifest, engine: Engine, settings: InspectionSet
     )
 
 
-def inspected_span(cloth: ClothSpan, image_width_px: int, margin_mm: float, scale: WebScale) -> ClothSpan:
-    """The cloth less the selvedge margin; a side on which the cloth leaves the image has no selvedge and no margin.
+def inspected_span(
+    cloth: ClothSpan, image_width_px: int, margin_mm: float, scale: WebScale, *, halo_px: int, stride_px: int
+) -> ClothSpan:
+    """The columns whose scores count: whole cells that lie deep enough inside the cloth.
+
+    A cell nearer to a selvedge than the halo sees what lies beside the cloth, and one nearer to the image's edge sees
+    cloth that is not there; neither says anything. So the margin is the halo, and at a selvedge `margin_mm` if longer.
+
+    Args:
+        cloth: selvedge to selvedge, or to the image's edge where the cloth leaves the picture.
+        image_width_px: pixels of a line.
+        margin_mm: strip inside each selvedge that is not inspected, mm.
+        scale: size of a pixel.
+        halo_px: of the bundle.
+        stride_px: pixels of a score cell.
 
     Raises:
-        InputError: the cloth reaches beyond the image, or the margins leave nothing.
+        InputError: the cloth reaches beyond the image, or the margins leave no cell.
     """
     if cloth.right_px > image_width_px:
         raise InputError(
             f"cloth span [{cloth.left_px}, {cloth.right_px}) px reaches beyond the camera line of {image_width_px} px"
         )
-    margin_px = math.ceil(margin_mm / scale.mm_per_px - 1e-9)
-    left = cloth.left_px + (margin_px if cloth.left_px > 0 else 0)
-    right = cloth.right_px - (margin_px if cloth.right_px < image_width_px else 0)
+    margin_px = max(halo_px, math.ceil(margin_mm / scale.mm_per_px - 1e-9))
+    left = cloth.left_px + (margin_px if cloth.left_px > 0 else halo_px)
+    right = cloth.right_px - (margin_px if cloth.right_px < image_width_px else halo_px)
+    left, right = -(-left // stride_px) * stride_px, right // stride_px * stride_px
     if left >= right:
         raise InputError(
-            f"selvedge_margin_mm = {margin_mm}: nothing is left of cloth {cloth.width_px * scale.mm_per_px:.1f} mm wide"
+            f"nothing is left of cloth {cloth.width_px} px ({cloth.width_px * scale.mm_per_px:.1f} mm) wide inside the "
+            f"engine's halo of {halo_px} px and selvedge_margin_mm = {margin_mm:g}; use wider images, a smaller margin "
+            "or an engine with a smaller halo"
         )
     return ClothSpan(left, right)

@@ -44,8 +44,8 @@ class InspectionPipeline:
         scale: size of a pixel on the cloth.
         cloth: fixed span of the cloth, or a function that finds it in the first lines of each segment and raises a
             GlassEdgeError when there is none.
-        selvedge_margin_mm: strip inside each selvedge that is not inspected; not applied where the cloth leaves the
-            camera's view.
+        selvedge_margin_mm: strip inside each selvedge that is not inspected; at least the halo. Where the cloth leaves
+            the camera's view, it is the halo.
         settings: of the inspection.
         live: the camera cannot wait and blocks are lost (and reported) when the queue is full; False for replays,
             which wait instead.

@@ -1,6 +1,7 @@
 """Scores of a stretch of web, as they leave the engine and the smoother.
 
-Promises: strips of a segment follow each other line by line; together they hold every line of it exactly once.
+Promises: strips of a segment follow each other line by line; together with the edge and the failed lines they hold
+every line of it exactly once.
 """
 
 from __future__ import annotations
@@ -41,6 +42,14 @@ class ScoreStrip:
     def n_lines(self) -> int:
         """Camera lines covered."""
         return self.end_line - self.first_line
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeLines:
+    """Lines [first_line, end_line) at the start or the end of a segment, too near to unseen cloth to be scored."""
+
+    first_line: int
+    end_line: int
 
 
 @dataclass(frozen=True, slots=True)

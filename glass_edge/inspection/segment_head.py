@@ -10,7 +10,7 @@ from collections import deque
 
 import numpy as np
 
-from glass_edge.errors import GlassEdgeError
+from glass_edge.errors import GlassEdgeError, InputError
 from glass_edge.fabric.geometry import ClothSpan
 from glass_edge.inspection.borders import reflect_101
 from glass_edge.inspection.coverage import GapReason
@@ -19,6 +19,17 @@ from glass_edge.inspection.parameters import SpanFinder
 
 LEAST_LINES = 16
 """A finder is given no fewer lines; a shorter segment is continued by reflection."""
+LEAST_WIDTH_PX = 32
+"""Narrower lines show no selvedge: columns have to be given."""
+
+
+def require_findable(width_px: int) -> None:
+    """Raises InputError when camera lines of `width_px` are too narrow to look for selvedges in."""
+    if width_px < LEAST_WIDTH_PX:
+        raise InputError(
+            f"camera lines of {width_px} px are too narrow to find the selvedges in ({LEAST_WIDTH_PX} px are the "
+            f"least); set the cloth's columns: span = {{ left_px = 0, right_px = {width_px} }}"
+        )
 
 
 class SegmentHead:
@@ -56,9 +67,14 @@ class SegmentHead:
         return self.n_lines > 0 and (isinstance(self._cloth, ClothSpan) or self.n_lines >= self._span_lines)
 
     def find_cloth(self) -> ClothSpan | MissedLines:
-        """Search; lines in which no cloth was found are removed and returned as missed."""
+        """Search; lines in which no cloth was found are removed and returned as missed.
+
+        Raises:
+            InputError: the lines are too narrow to look for selvedges in.
+        """
         if isinstance(self._cloth, ClothSpan):
             return self._cloth
+        require_findable(self.line_shape[0])
         n = min(self.n_lines, self._span_lines)
         first_line = self.first_line
         searched = np.concatenate([piece.lines for piece in self._pieces])[:n]

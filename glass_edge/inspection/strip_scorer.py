@@ -1,9 +1,13 @@
 """From lines in blocks of any length to one continuous strip of scores.
 
 Promises: the strip is a function of the cloth and the tile plan alone, bit by bit, whatever the blocks (tiles are cut,
-batched and merged by line number, never by arrival); every line of a segment is in exactly one `ScoreStrip` or
-`FailedLines`, in order; before the first and after the last line of a segment tiles continue by reflection
-(reflect-101). Only `tile height + inner height` lines are held.
+batched and merged by line number, never by arrival); every line of a segment is in exactly one `ScoreStrip`,
+`FailedLines` or `EdgeLines`, in order. Only `tile height + inner height` lines are held.
+
+What a segment borders on was not seen, and a reflection of the cloth in its place breaks the weave's phase: its scores
+mean nothing. So the outermost `halo_px` lines at both ends of a segment (and what is left of a cell behind the last
+whole one) are `EdgeLines`, never scored; a segment without a whole cell between them is nothing else. Where a tile
+reaches beyond the last line it continues by reflection (reflect-101), which is seen inside its halo only.
 """
 
 from __future__ import annotations
@@ -19,10 +23,10 @@ from glass_edge.errors import InputError
 from glass_edge.fabric.geometry import ClothSpan
 from glass_edge.inspection.borders import reflect_101
 from glass_edge.inspection.line_buffer import LineBuffer
-from glass_edge.inspection.score_strip import FailedLines, ScoreStrip
+from glass_edge.inspection.score_strip import EdgeLines, FailedLines, ScoreStrip
 from glass_edge.inspection.tile_plan import TileColumn, TileGeometry, TilePlan, plan_tiles
 
-Scored = ScoreStrip | FailedLines
+Scored = ScoreStrip | FailedLines | EdgeLines
 
 
 @dataclass(slots=True)
@@ -69,7 +73,7 @@ class StripScorer:
         self._buffer: LineBuffer | None = None
         self._buffer_shape = (0, 0)
         self._first_line = 0
-        self._cut_line = 0  # first line not yet in a tile row
+        self._cut_line = 0  # first line not yet in a tile row; the start edge is behind it
         self._done_line = 0  # first line not yet handed out
         self.tiles_scored = 0
 
@@ -102,7 +106,8 @@ class StripScorer:
             self._buffer = LineBuffer(capacity, width_px, channels)
             self._buffer_shape = (width_px, channels)
         self._buffer.clear(first_line)
-        self._first_line = self._cut_line = self._done_line = first_line
+        self._first_line = self._done_line = first_line
+        self._cut_line = first_line + self.geometry.halo_px
         self._plan = plan
         return plan
 
@@ -124,9 +129,9 @@ class StripScorer:
             part = pixels[taken : taken + buffer.free]
             buffer.put(part)
             taken += part.shape[0]
-            # A tile row is cut once its last real line is here; the row above the first line is reflection.
+            # A tile row is cut once its last line is here.
             while self._origin_after(self._cut_line) + self.geometry.height_px <= buffer.end_line:
-                self._cut(plan, buffer, None, done)
+                self._cut(plan, buffer, None, None, done)
         return done
 
     def drain(self) -> list[Scored]:
@@ -138,13 +143,19 @@ class StripScorer:
         return done
 
     def end(self) -> list[Scored]:
-        """End the segment: the lines still held are scored with reflection beyond the last one."""
+        """End the segment: the lines still held are scored, less the end edge."""
         plan, buffer = self._open()
         done: list[Scored] = []
         end_line = buffer.end_line
-        while self._cut_line < end_line:
-            self._cut(plan, buffer, end_line, done)
+        halo, stride = self.geometry.halo_px, self.geometry.stride_px
+        scored = (end_line - self._first_line - 2 * halo) // stride * stride
+        edge_line = self._first_line + halo + scored if scored > 0 else self._first_line
+        while self._cut_line < edge_line:
+            self._cut(plan, buffer, end_line, edge_line, done)
         done += self.drain()
+        if edge_line < end_line:
+            done.append(EdgeLines(edge_line, end_line))
+            self._done_line = end_line
         self._plan = None
         return done
 
@@ -166,20 +177,21 @@ class StripScorer:
         `advance` lines at its inside's end, so that a line waits for no more than advance + halo lines after it.
         """
         geometry = self.geometry
-        rows = cut_line - self._first_line
-        if rows == 0:
-            return self._first_line - geometry.halo_px
+        if cut_line == self._first_line + geometry.halo_px:
+            return self._first_line
         return cut_line + geometry.advance_px - geometry.inner_height_px - geometry.halo_px
 
-    def _cut(self, plan: TilePlan, buffer: LineBuffer, segment_end: int | None, done: list[Scored]) -> None:
-        """Cut one row of tiles and send it to the engine; `segment_end` is known only when the segment ends."""
+    def _cut(
+        self, plan: TilePlan, buffer: LineBuffer, segment_end: int | None, edge_line: int | None, done: list[Scored]
+    ) -> None:
+        """Cut one row of tiles and send it to the engine; the end and its edge are known only when the segment ends."""
         geometry = self.geometry
         origin = self._origin_after(self._cut_line)
         if segment_end is not None:
             # No line comes any more: let the inside start at the cut, so that the fewest rows finish the segment.
             origin = self._cut_line - geometry.halo_px
         inside_end = origin + geometry.halo_px + geometry.inner_height_px
-        end_line = inside_end if segment_end is None else min(inside_end, segment_end)
+        end_line = inside_end if edge_line is None else min(inside_end, edge_line)
         rows = np.arange(origin, origin + geometry.height_px) - self._first_line
         n_known = (buffer.end_line if segment_end is None else segment_end) - self._first_line
         source_rows = reflect_101(rows, n_known) + (self._first_line - buffer.first_line)
@@ -189,6 +201,9 @@ class StripScorer:
         else:
             pixels = held[source_rows]
         stride = geometry.stride_px
+        if self._cut_line == self._first_line + geometry.halo_px > self._first_line:
+            done.append(EdgeLines(self._first_line, self._cut_line))
+            self._done_line = self._cut_line
         row = _TileRow(
             first_line=self._cut_line,
             end_line=end_line,

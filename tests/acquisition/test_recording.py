@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from glass_edge.acquisition import open_camera
-from glass_edge.acquisition.camera import Camera, LineBlock
-from glass_edge.acquisition.recording import ReplayCamera, ReplayEndedError
+from glass_edge.acquisition.camera import Camera, EndOfLinesError, LineBlock
+from glass_edge.acquisition.recording import ReplayCamera
 from glass_edge.config.camera import LoomCameraSettings, ReplayCameraSettings
 from glass_edge.config.web import WebSettings
 from glass_edge.errors import InputError
@@ -29,13 +29,13 @@ def cut_off(path: Path) -> None:
     path.write_bytes(data[: len(data) * 2 // 3])
 
 
-def play(camera: ReplayCamera) -> tuple[list[LineBlock], ReplayEndedError]:
+def play(camera: ReplayCamera) -> tuple[list[LineBlock], EndOfLinesError]:
     blocks: list[LineBlock] = []
     with camera:
         while True:
             try:
                 block = camera.read(10.0)
-            except ReplayEndedError as end:
+            except EndOfLinesError as end:
                 return blocks, end
             assert block is not None
             blocks.append(block)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from glass_edge.config.engine import EngineSettings
+from glass_edge.engine import openvino_engine
 from glass_edge.engine.base import Engine, EngineError, TileShapeError
 from glass_edge.engine.manifest import TileSpec
 from glass_edge.engine.openvino_engine import OpenVinoEngine
@@ -160,6 +161,30 @@ def test_nan_is_never_handed_out(tile: TileSpec, tiles: Tiles, onnx_builder: Cal
     with pytest.raises(EngineError, match="NaN"):
         engine.infer(tiles[:1])
     engine.close()
+
+
+def test_an_engine_goes_on_after_batches_that_failed(
+    model: bytes, tile: TileSpec, tiles: Tiles, truth: Truth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = 2 * F32.depth + 1  # more than there are slots
+
+    with OpenVinoEngine(model, tile, F32) as engine:
+        finish = openvino_engine._Slot.finish
+
+        def fail(slot: openvino_engine._Slot) -> Tiles:
+            finish(slot)
+            raise RuntimeError("the device was lost")
+
+        monkeypatch.setattr(openvino_engine._Slot, "finish", fail)
+        for _ in range(failures):
+            engine.submit(tiles[:2])
+            with pytest.raises(EngineError, match="device was lost"):
+                engine.collect()
+        monkeypatch.undo()
+        for start in (0, 4):  # all slots are there again, and in order
+            engine.submit(tiles[start : start + 4])
+        np.testing.assert_allclose(engine.collect(), truth(tiles[:4]), atol=2e-5)
+        np.testing.assert_allclose(engine.collect(), truth(tiles[4:8]), atol=2e-5)
 
 
 def test_a_closed_engine_says_so(model: bytes, tile: TileSpec, tiles: Tiles) -> None:

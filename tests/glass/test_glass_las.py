@@ -107,7 +107,7 @@ def test_opacity_is_clipped_so_mass_sits_at_the_limits() -> None:
 @settings(max_examples=30, deadline=None)
 @given(seed=SEED)
 def test_specks_have_the_sizes_asked_for(seed: int) -> None:
-    config = ClothDefectConfig(line_share=0, specks=(1, 1), speck_px=(2, 12))
+    config = ClothDefectConfig(line_share=0, count=(1, 1), speck_px=(2, 12), soft_share=0)
     mask = draw_cloth_defects(np.random.default_rng(seed), 64, 64, config) >= 0.5
     rows, columns = np.nonzero(mask)
     assert max(np.ptp(rows), np.ptp(columns)) + 1 <= 13
@@ -118,7 +118,9 @@ def test_specks_have_the_sizes_asked_for(seed: int) -> None:
 def test_lines_are_thin_and_run_along_warp_or_weft(seed: int, weft: bool) -> None:
     config = ClothDefectConfig(
         line_share=1,
-        lines=(1, 1),
+        count=(1, 1),
+        dashed_share=0,
+        soft_share=0,
         line_width_px=(1, 3),
         line_waviness_px=1,
         line_length=(0.5, 1),

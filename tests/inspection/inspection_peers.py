@@ -169,7 +169,15 @@ class BlockCamera:
 
     is_simulated = True
 
-    def __init__(self, items: Iterable[object], width_px: int, channels: int = 1, endless: bool = False) -> None:
+    def __init__(
+        self,
+        items: Iterable[object],
+        width_px: int,
+        channels: int = 1,
+        endless: bool = False,
+        first_line: int | None = None,
+    ) -> None:
+        self.first_line = first_line
         self.width_px = width_px
         self.channels = channels
         self._items = list(items)

@@ -49,12 +49,23 @@ def test_an_engine_for_another_tile_is_refused() -> None:
 
 
 def test_the_margin_is_inside_the_selvedges_that_the_camera_sees() -> None:
-    scale = WebScale(0.3, 0.5)
-    assert inspected_span(ClothSpan(10, 90), 100, 3.0, scale) == ClothSpan(20, 80)
-    assert inspected_span(ClothSpan(10, 90), 100, 3.1, scale) == ClothSpan(21, 79)
-    assert inspected_span(ClothSpan(0, 90), 100, 3.0, scale) == ClothSpan(0, 80)
-    assert inspected_span(ClothSpan(0, 100), 100, 3.0, scale) == ClothSpan(0, 100)
-    with pytest.raises(InputError, match=r"nothing is left of cloth 6\.0 mm wide"):
-        inspected_span(ClothSpan(10, 30), 100, 3.0, scale)
+    def inspected(cloth: ClothSpan, width: int, margin_mm: float, halo_px: int = 0, stride_px: int = 1) -> ClothSpan:
+        scale = WebScale(0.3, 0.5)
+        return inspected_span(cloth, width, margin_mm, scale, halo_px=halo_px, stride_px=stride_px)
+
+    assert inspected(ClothSpan(10, 90), 100, 3.0) == ClothSpan(20, 80)
+    assert inspected(ClothSpan(10, 90), 100, 3.1) == ClothSpan(21, 79)
+    assert inspected(ClothSpan(0, 90), 100, 3.0) == ClothSpan(0, 80)
+    assert inspected(ClothSpan(0, 100), 100, 3.0) == ClothSpan(0, 100)
+    # The halo counts at the image's edge too, and at a selvedge the wider of the two does.
+    assert inspected(ClothSpan(0, 100), 100, 3.0, halo_px=16) == ClothSpan(16, 84)
+    assert inspected(ClothSpan(10, 90), 100, 3.0, halo_px=16) == ClothSpan(26, 74)
+    assert inspected(ClothSpan(0, 90), 100, 9.0, halo_px=16) == ClothSpan(16, 60)
+    # Whole cells only.
+    assert inspected(ClothSpan(10, 90), 100, 3.0, halo_px=16, stride_px=8) == ClothSpan(32, 72)
+    with pytest.raises(InputError, match=r"nothing is left of cloth 20 px \(6\.0 mm\) wide"):
+        inspected(ClothSpan(10, 30), 100, 3.0)
+    with pytest.raises(InputError, match="halo of 48 px"):
+        inspected(ClothSpan(0, 100), 100, 0.0, halo_px=48, stride_px=8)
     with pytest.raises(InputError, match="beyond the camera line of 80 px"):
-        inspected_span(ClothSpan(10, 90), 80, 0.0, scale)
+        inspected(ClothSpan(10, 90), 80, 0.0)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from inspection_peers import BlockCamera, ConvEngine, FailingEngine, NanEngine, Notes, Pixels, block, blocks_of
 from PIL import Image
 
-from glass_edge.acquisition.camera import Camera, CameraHealth, CameraLostError
+from glass_edge.acquisition.camera import Camera, CameraHealth, CameraLostError, EndOfLinesError
 from glass_edge.acquisition.recording import ReplayCamera
 from glass_edge.calibration.selvedge import find_cloth_span
 from glass_edge.config.inspection import InspectionSettings
@@ -34,6 +34,7 @@ STYLE = StyleParameters("poplin", halo_px=16, smoothing_sigma_px=4.0, threshold_
 SCALE = WebScale(0.5, 0.25)
 WHOLE = ClothSpan(0, WIDTH)
 WAIT_S = 30
+EDGE = 16  # lines not scored at each end of a segment: the halo; lengths here are multiples of the stride
 
 
 def _cloth(n: int, seed: int = 0, width: int = WIDTH) -> Pixels:
@@ -92,6 +93,16 @@ def _fail(
     return notes, pipeline
 
 
+def _gaps(notes: Notes) -> list[tuple[int, int, GapReason]]:
+    """The gaps that are not the edges of segments."""
+    gaps = [(gap.first_line, gap.end_line, gap.reason) for gap in notes.of("gap")]
+    return [gap for gap in gaps if gap[2] is not GapReason.SEGMENT_EDGE]
+
+
+def _edges(notes: Notes) -> list[tuple[int, int]]:
+    return [(gap.first_line, gap.end_line) for gap in notes.of("gap") if gap.reason is GapReason.SEGMENT_EDGE]
+
+
 def _check_account(notes: Notes, totals: RollTotals) -> None:
     """Scores and gaps follow each other without hole or overlap and are what the totals say."""
     inspected = sum(strip.n_lines for strip in notes.of("scores"))
@@ -115,7 +126,9 @@ def test_a_roll_gives_the_scores_and_defects_of_the_whole_strip() -> None:
     lines[200:230, 40:60] = 220  # crosses tile rows and blocks
     lines[400:404, 100:140] = 220
     notes, totals = _run(BlockCamera(blocks_of(lines, [64, 1, 33], first_line=5000), WIDTH))
-    assert (totals.lines_woven, totals.lines_inspected, totals.lines_missed) == (700, 700, 0)
+    assert (totals.lines_woven, totals.lines_inspected, totals.lines_missed) == (700, 668, 32)
+    assert _edges(notes) == [(5000, 5016), (5684, 5700)]
+    assert not _gaps(notes)
     whole = smooth_strip(score_strip(ConvEngine(tile=(64, 64)), lines, ClothSpan(0, WIDTH), halo_px=16), 4.0)
     np.testing.assert_allclose(np.concatenate([s.logits for s in notes.of("scores")]), whole.logits, atol=1e-5)
     assert [d.phase for d in notes.of("defect") if d.defect_id == 1][-1] is DefectPhase.END
@@ -144,34 +157,36 @@ def test_progress_counts_what_happened() -> None:
     lines[100:120, 50:70] = 220
     notes, totals = _run(BlockCamera(blocks_of(lines, [40]), WIDTH), engine)
     last = notes.progress_reports[-1]
-    assert (last.lines_received, last.lines_inspected, last.lines_missed) == (320, 320, 0)
-    assert last.inspected_m == pytest.approx(0.08)
-    assert last.tiles == engine.tiles == 5 * 10
+    assert (last.lines_received, last.lines_inspected, last.lines_missed) == (320, 288, 32)
+    assert last.inspected_m == pytest.approx(0.072)
+    assert last.tiles == engine.tiles == 4 * 9  # columns inside the halo of the image's edges, rows of 32 lines
     assert last.defects == totals.defects == 1
     assert last.latency_new.count == last.latency_end.count == 1
     assert 0 < last.latency_end.mean_s <= last.latency_end.max_s < WAIT_S
 
 
 def test_progress_is_reported_while_the_loom_stands() -> None:
-    camera = BlockCamera(blocks_of(_cloth(10), [10]), WIDTH, endless=True)
+    camera = BlockCamera(blocks_of(_cloth(100), [10]), WIDTH, endless=True)
     pipeline, notes = _pipeline(camera, progress_s=0.02)
     with pipeline:
         until = time.monotonic() + WAIT_S
         while len(notes.progress_reports) < 3 and time.monotonic() < until:
             time.sleep(0.01)
     assert len(notes.progress_reports) >= 4
-    assert pipeline.progress.lines_inspected == 10
+    assert pipeline.progress.lines_inspected == 100 - 2 * EDGE
 
 
 def test_images_that_are_no_neighbours_are_segments_without_a_gap() -> None:
-    first, second = _cloth(90), _cloth(50, 1)
-    first[-8:, 60:90] = 220
-    second[:8, 60:90] = 220  # touches the defect of the image before, but is other cloth
-    items = blocks_of(first, [90], source="a.png") + blocks_of(second, [20], 90, source="b.png")
+    first, second = _cloth(92), _cloth(56, 1)
+    first[-30:, 60:90] = 220
+    second[:30, 60:90] = 220  # touches the defect of the image before, but is other cloth
+    items = blocks_of(first, [92], source="a.png") + blocks_of(second, [20], 92, source="b.png")
     notes, totals = _run(BlockCamera(items, WIDTH))
-    assert (totals.lines_woven, totals.lines_missed, totals.defects) == (140, 0, 2)
-    assert [(s.first_line, s.source) for s in notes.of("segment")] == [(0, "a.png"), (90, "b.png")]
-    for start, lines in ((0, first), (90, second)):
+    assert (totals.lines_woven, totals.lines_missed, totals.defects) == (148, 4 * EDGE, 2)
+    assert not _gaps(notes)
+    assert _edges(notes) == [(0, 16), (76, 92), (92, 108), (132, 148)]
+    assert [(s.first_line, s.source) for s in notes.of("segment")] == [(0, "a.png"), (92, "b.png")]
+    for start, lines in ((0, first), (92, second)):
         engine = ConvEngine(tile=(64, 64))
         whole = smooth_strip(score_strip(engine, lines, ClothSpan(0, WIDTH), halo_px=16), 4.0).logits
         mine = [s.logits for s in notes.of("scores") if start <= s.first_line < start + len(lines)]
@@ -182,10 +197,11 @@ def test_a_jump_in_the_line_numbers_is_a_gap_and_a_new_start() -> None:
     lines = _cloth(300)
     items = [*blocks_of(lines[:100], [30]), block(lines[100:200], 170), block(lines[200:], 270)]
     notes, totals = _run(BlockCamera(items, WIDTH))
-    assert (totals.lines_woven, totals.lines_missed) == (370, 70)
-    (gap,) = notes.of("gap")
+    assert (totals.lines_woven, totals.lines_missed) == (370, 70 + 4 * EDGE)
+    (gap,) = (gap for gap in notes.of("gap") if gap.reason is not GapReason.SEGMENT_EDGE)
     assert (gap.first_line, gap.end_line, gap.reason) == (100, 170, GapReason.CAMERA_GAP)
     assert (gap.along_mm, gap.length_mm) == (25.0, 17.5)
+    assert _edges(notes) == [(0, 16), (84, 100), (170, 186), (354, 370)]
     assert len(notes.of("segment")) == 2
 
 
@@ -202,12 +218,14 @@ def test_bad_blocks_are_faults_and_gaps_and_what_runs_backwards_counts_once() ->
         block(good[:40], 130, health=CameraHealth(faults=("a packet was lost",))),
     ]
     notes, totals = _run(BlockCamera(items, WIDTH))
-    assert [(g.first_line, g.end_line, g.reason) for g in notes.of("gap")] == [
+    assert _gaps(notes) == [
         (40, 50, GapReason.BAD_BLOCK),
         (70, 90, GapReason.BAD_BLOCK),
         (90, 130, GapReason.BAD_BLOCK),
     ]
-    assert (totals.lines_woven, totals.lines_inspected) == (170, 100)
+    # 40 and 40 lines between gaps less their edges; the 20 lines between two gaps are all edge.
+    assert (totals.lines_woven, totals.lines_inspected) == (170, 16)
+    assert (50, 70) in _edges(notes)
     assert [f.kind for f in notes.of("fault")] == ["bad_block"] * 5 + ["camera"]
     assert any("uint16" in fault.message for fault in notes.of("fault"))
 
@@ -217,17 +235,14 @@ def test_a_failing_engine_costs_the_lines_of_its_batches_and_ends_a_defect() -> 
     lines[:, 70:80] = 240  # a running defect over the whole roll
     engine = FailingEngine(lambda number: number in (10, 11, 20), tile=(64, 64))
     notes, totals = _run(BlockCamera(blocks_of(lines, [50]), WIDTH), engine)
-    # 5 columns in batches of 3: two batches a row of 32 lines.
-    assert [(g.first_line, g.end_line, g.reason) for g in notes.of("gap")] == [
-        (160, 192, GapReason.ENGINE_ERROR),
-        (320, 352, GapReason.ENGINE_ERROR),
-    ]
-    assert totals.lines_missed == 64
+    # 4 columns in batches of 3: two batches a row of 32 lines, the first behind the edge.
+    assert _gaps(notes) == [(176, 208, GapReason.ENGINE_ERROR), (336, 368, GapReason.ENGINE_ERROR)]
+    assert totals.lines_missed == 64 + 2 * EDGE
     assert totals.defects == 3
     assert [f.kind for f in notes.of("fault")] == ["engine_error"] * 2
-    assert "lines 160 to 191" in notes.of("fault")[0].message
+    assert "lines 176 to 207" in notes.of("fault")[0].message
     ends = [d for d in notes.of("defect") if d.phase is DefectPhase.END]
-    assert [(d.box_px.first_line, d.box_px.end_line) for d in ends] == [(0, 160), (192, 320), (352, 640)]
+    assert [(d.box_px.first_line, d.box_px.end_line) for d in ends] == [(16, 176), (208, 336), (368, 624)]
 
 
 def test_an_engine_that_fails_again_and_again_ends_the_run_and_every_line_is_accounted_for() -> None:
@@ -238,7 +253,7 @@ def test_an_engine_that_fails_again_and_again_ends_the_run_and_every_line_is_acc
     _check_account(notes, totals)
     assert totals.lines_woven == camera.lines_read < 2000
     assert totals.lines_inspected == 96
-    reasons = [gap.reason for gap in notes.of("gap")]
+    reasons = [reason for *_, reason in _gaps(notes)]
     assert reasons[:3] == [GapReason.ENGINE_ERROR] * 3
     assert set(reasons[3:]) <= {GapReason.SHUTDOWN}
     assert notes.of("fault")[-1].is_fatal
@@ -248,9 +263,8 @@ def test_scores_that_are_no_numbers_are_a_gap() -> None:
     notes, totals = _run(
         BlockCamera(blocks_of(_cloth(320), [50]), WIDTH), NanEngine(lambda number: number == 4, tile=(64, 64))
     )
-    (gap,) = notes.of("gap")
-    assert (gap.first_line, gap.end_line, gap.reason) == (64, 96, GapReason.NON_FINITE_SCORES)
-    assert totals.lines_missed == 32
+    assert _gaps(notes) == [(80, 112, GapReason.NON_FINITE_SCORES)]
+    assert totals.lines_missed == 32 + 2 * EDGE
     assert all(np.isfinite(strip.logits).all() for strip in notes.of("scores"))
     _fail(
         EngineError,
@@ -296,7 +310,8 @@ def test_a_live_camera_that_is_too_fast_loses_lines_and_says_so() -> None:
     overruns = [gap for gap in notes.of("gap") if gap.reason is GapReason.OVERRUN]
     assert overruns
     assert totals.lines_woven == camera.lines_read == 3000
-    assert totals.lines_missed == sum(gap.end_line - gap.first_line for gap in overruns) > 0
+    edge_lines = sum(end - first for first, end in _edges(notes))
+    assert totals.lines_missed - edge_lines == sum(gap.end_line - gap.first_line for gap in overruns) > 0
     assert any(gap.first_line < 2000 <= gap.end_line for gap in overruns)
     assert [f.kind for f in notes.of("fault")] == ["overrun"] * len(overruns)
 
@@ -311,7 +326,7 @@ def test_a_replay_waits_for_a_slow_receiver_and_loses_nothing() -> None:
         assert camera.lines_read < 500  # it was held back
         sink.go.set()
         totals = pipeline.wait(WAIT_S)
-    assert (totals.lines_inspected, totals.lines_missed) == (2000, 0)
+    assert (totals.lines_inspected, totals.lines_missed) == (2000 - 2 * EDGE, 2 * EDGE)
 
 
 def test_a_stop_request_drains_what_was_taken_in() -> None:
@@ -323,7 +338,8 @@ def test_a_stop_request_drains_what_was_taken_in() -> None:
             time.sleep(0.005)
         pipeline.stop()
         totals = pipeline.wait(WAIT_S)
-    assert (totals.lines_inspected, totals.lines_missed) == (200, 0)
+    assert (totals.lines_inspected, totals.lines_missed) == (200 - 2 * EDGE, 2 * EDGE)
+    assert not _gaps(notes)
     _check_account(notes, totals)
     assert camera.closed == 1
 
@@ -341,14 +357,15 @@ def test_a_stop_without_time_to_drain_reports_the_rest(live: bool) -> None:
     assert totals.lines_woven == camera.lines_read
     _check_account(notes, totals)
     assert GapReason.SHUTDOWN in [gap.reason for gap in notes.of("gap")]
-    assert live or {gap.reason for gap in notes.of("gap")} == {GapReason.SHUTDOWN}
+    assert live or {reason for *_, reason in _gaps(notes)} == {GapReason.SHUTDOWN}
 
 
 def test_a_lost_camera_ends_the_run_after_its_lines_were_inspected() -> None:
     camera = BlockCamera([*blocks_of(_cloth(200), [20]), CameraLostError("the cable was pulled")], WIDTH)
     notes, _ = _fail(CameraLostError, camera, match="cable was pulled")
     (totals,) = notes.of("roll_ended")
-    assert (totals.lines_inspected, totals.lines_missed) == (200, 0)
+    assert (totals.lines_inspected, totals.lines_missed) == (200 - 2 * EDGE, 2 * EDGE)
+    assert not _gaps(notes)
     assert notes.of("fault")[-1].is_fatal
 
 
@@ -428,23 +445,24 @@ def _find_dark(lines: Pixels) -> ClothSpan:
 def test_the_cloth_is_found_in_the_first_lines_of_each_segment_whatever_the_blocks(sizes: list[int]) -> None:
     strip = np.full((500, WIDTH), 250, np.uint8)
     strip[130:, 30:140] = _cloth(370)[:, 30:140]
-    other = np.full((20, WIDTH), 250, np.uint8)
-    other[:, 50:90] = _cloth(20)[:, 50:90]
+    other = np.full((40, WIDTH), 250, np.uint8)
+    other[:, 45:95] = _cloth(40)[:, 45:95]
     empty = np.full((25, WIDTH), 250, np.uint8)
-    items = blocks_of(strip, sizes) + blocks_of(other, sizes, 500) + blocks_of(empty, sizes, 520)
-    notes, _totals = _run(BlockCamera(items, WIDTH), cloth=_find_dark, span_lines=64, margin_mm=2.0)
-    assert [(g.first_line, g.end_line, g.reason) for g in notes.of("gap")] == [
+    items = blocks_of(strip, sizes) + blocks_of(other, sizes, 500) + blocks_of(empty, sizes, 540)
+    notes, _totals = _run(BlockCamera(items, WIDTH), cloth=_find_dark, span_lines=64, margin_mm=10.0)
+    assert _gaps(notes) == [
         (0, 64, GapReason.NO_CLOTH_FOUND),
         (64, 128, GapReason.NO_CLOTH_FOUND),
-        (520, 545, GapReason.NO_CLOTH_FOUND),
+        (540, 565, GapReason.NO_CLOTH_FOUND),
     ]
+    assert _edges(notes) == [(128, 144), (484, 500), (500, 516), (524, 540)]
     assert notes.of("gap")[0].detail == "only white is seen"
     assert [(s.first_line, s.cloth, s.inspected) for s in notes.of("segment")] == [
-        (128, ClothSpan(30, 140), ClothSpan(34, 136)),
-        (500, ClothSpan(50, 90), ClothSpan(54, 86)),
+        (128, ClothSpan(30, 140), ClothSpan(52, 120)),  # 10 mm are 20 px, more than the halo; whole cells inside
+        (500, ClothSpan(45, 95), ClothSpan(68, 72)),
     ]
     first = notes.of("scores")[0]
-    assert (first.first_cell, first.logits.shape[1]) == (34 // 4, 136 // 4 - 34 // 4)
+    assert (first.first_cell, first.logits.shape[1]) == (52 // 4, 120 // 4 - 52 // 4)
     assert [f.kind for f in notes.of("fault")] == ["no_cloth_found"] * 2
 
 
@@ -494,15 +512,16 @@ def _save(folder: Path, name: str, lines: Pixels) -> Path:
 
 def test_a_folder_of_strips_with_damaged_files_is_accounted_for_from_the_first_to_the_last_line(tmp_path: Path) -> None:
     for number in range(5):
-        path = _save(tmp_path, f"{number}.png", _cloth(70, number))
+        path = _save(tmp_path, f"{number}.png", _cloth(72, number))
         if number in (0, 2, 4):
             data = path.read_bytes()
             path.write_bytes(data[: len(data) // 2])
     notes, totals = _run(ReplayCamera(tmp_path, block_lines=40))
-    assert (totals.lines_woven, totals.lines_inspected) == (350, 140)
+    assert (totals.lines_woven, totals.lines_inspected) == (360, 2 * (72 - 2 * EDGE))
     assert notes.of("roll_started")[0].first_line == 0
-    gaps = [(gap.first_line, gap.end_line, gap.reason) for gap in notes.of("gap")]
-    assert gaps == [(at, at + 70, GapReason.CAMERA_GAP) for at in (0, 140, 280)]
+    assert _gaps(notes) == [(at, at + 72, GapReason.CAMERA_GAP) for at in (0, 144, 288)]
+    details = [gap.detail for gap in notes.of("gap") if gap.reason is GapReason.CAMERA_GAP]
+    assert all(f"{number}.png: damaged" in detail for number, detail in zip((0, 2, 4), details, strict=True))
     assert [segment.source for segment in notes.of("segment")] == ["1.png", "3.png"]
     assert [any(name in fault.message for fault in notes.of("fault")) for name in ("0.png", "2.png", "4.png")] == [
         True
@@ -522,10 +541,36 @@ def test_the_selvedge_search_of_the_calibration_fits(tmp_path: Path, n_lines: in
     lines[:, 200:] = _cloth(n_lines, 0, 400)
     _save(tmp_path, "a.png", lines)
     notes, totals = _run(ReplayCamera(tmp_path), cloth=find_cloth_span)
-    assert totals.lines_inspected == n_lines
+    assert totals.lines_inspected == max(0, n_lines - 2 * EDGE)
     (segment,) = notes.of("segment")
     assert abs(segment.cloth.left_px - 200) <= 4
     assert segment.cloth.right_px == WIDTH * 4
+
+
+def test_lines_too_narrow_to_find_selvedges_in_end_the_run_and_fixed_columns_help() -> None:
+    def camera() -> BlockCamera:
+        return BlockCamera(blocks_of(_cloth(20, width=20), [7]), 20)
+
+    notes, _ = _fail(
+        InputError, camera(), match=r"20 px are too narrow.*left_px = 0, right_px = 20", cloth=find_cloth_span
+    )
+    assert notes.of("roll_ended")[0].lines_missed == notes.of("roll_ended")[0].lines_woven > 0
+    _fail(InputError, camera(), match="halo of 16 px", cloth=ClothSpan(0, 20))
+    wide = BlockCamera(blocks_of(_cloth(12, width=40), [5]), 40)  # short and narrow, but not too narrow: all edge
+    notes, totals = _run(wide, cloth=find_cloth_span)
+    assert (totals.lines_missed, _edges(notes)) == (12, [(0, 12)])
+
+
+def test_lines_from_the_cameras_first_on_are_missed_when_it_does_not_hand_them_over() -> None:
+    lines = _cloth(200)
+    items = [block(lines[:100], 30), EndOfLinesError(end_line=150, faults=("the last image is damaged",))]
+    notes, totals = _run(BlockCamera(items, WIDTH, first_line=10))
+    assert _gaps(notes) == [(10, 30, GapReason.CAMERA_GAP), (130, 150, GapReason.CAMERA_GAP)]
+    assert totals.lines_woven == 140
+    assert notes.of("gap")[-1].detail == notes.of("fault")[-1].message == "the last image is damaged"
+    items = [block(lines[:100], 30, health=CameraHealth(missed_lines=5))]
+    notes, totals = _run(BlockCamera(items, WIDTH))  # a camera that does not know where it starts
+    assert _gaps(notes) == [(25, 30, GapReason.CAMERA_GAP)]
 
 
 @settings(deadline=None, max_examples=40)

@@ -60,6 +60,11 @@ class LoomCamera:
         """Always."""
         return True
 
+    @property
+    def first_line(self) -> int:
+        """The loom starts at line 0."""
+        return 0
+
     def __enter__(self) -> Self:
         """Start at line 0."""
         self._pacer = Pacer(self._line_rate_hz)
@@ -92,7 +97,7 @@ class LoomCamera:
         if self._executor is None:
             raise RuntimeError("read outside of the camera's 'with' block")
         if self._pending is None:
-            raise EndOfLinesError(f"the loom stopped at line {self._line}")
+            raise EndOfLinesError(end_line=self._line)
         deadline_s = time.monotonic() + timeout_s
         try:
             lines = self._pending.result(timeout=timeout_s)

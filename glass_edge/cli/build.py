@@ -1,0 +1,108 @@
+"""`glass-edge build`.
+
+Promises: a bundle appears whole, with evidence, or not at all; steps go to standard error, the result to standard
+output.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from glass_edge.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from glass_edge.cli.build_bundle import Built, Say
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("build")(build)
+
+
+def build(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Run folder, or its checkpoint folder.")],
+    *,
+    out: Annotated[Path, typer.Option(help="Folder of engines; the bundle becomes OUT/<style>/<version>.")] = Path(
+        "engines"
+    ),
+    version: Annotated[str | None, typer.Option(help="Version of the bundle; without it, the UTC time.")] = None,
+    precision: Annotated[
+        str, typer.Option(help="Judged besides f32: auto (each this CPU has), f32 (none besides) or bf16.")
+    ] = "auto",
+    data: Annotated[Path | None, typer.Option(help="Where the data folder is now, if it was moved.")] = None,
+    threshold_images: Annotated[
+        Path | None, typer.Option(help="Good images for the threshold; without it, those held out of training.")
+    ] = None,
+    with_checkpoint: Annotated[
+        bool, typer.Option("--with-checkpoint", help="Put the checkpoint into the bundle, for bench --reference.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Turn a checkpoint into a bundle: one graph, judged against the checkpoint, with a threshold from good cloth."""
+    from glass_edge.engine.openvino_model import device_name, supported_precisions
+
+    supported = supported_precisions()
+    if precision not in ("auto", "f32", "bf16"):
+        raise InputError(f"--precision {precision}: give auto, f32 or bf16")
+    if precision not in ("auto", *supported):
+        raise InputError(f"--precision {precision}: {device_name()} has no instructions for it; give f32 or auto")
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("train", "glass-edge build") from error
+    from glass_edge.cli.build_bundle import BuildRequest
+    from glass_edge.cli.build_bundle import build as build_bundle
+    from glass_edge.engine.openvino_model import usable_cores
+
+    torch.set_num_threads(usable_cores())
+    built = build_bundle(
+        BuildRequest(
+            checkpoint=checkpoint,
+            engines=out,
+            version=version,
+            precisions=supported if precision == "auto" else (precision,),
+            data=data,
+            threshold_images=threshold_images,
+            with_checkpoint=with_checkpoint,
+        ),
+        _teller(),
+    )
+    if as_json:
+        typer.echo(json.dumps(_document(built), indent=2))
+    else:
+        _print(built)
+
+
+def _teller() -> Say:
+    """Steps on standard error: a line each (it takes seconds)."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    return console.print
+
+
+def _document(built: Built) -> dict[str, object]:
+    manifest = built.bundle.manifest
+    return {
+        "bundle": str(built.bundle.folder),
+        "style": manifest.style,
+        "version": manifest.version,
+        "fused_max_abs_err": built.fused_max_abs_err,
+        "golden_alarm_cells": built.golden_alarm_cells,
+        "max_halo_error": manifest.tile.max_halo_error,
+        "threshold": manifest.threshold.model_dump(mode="json"),
+        "parity": [result.model_dump(mode="json") for result in manifest.parity],
+        "files": sorted(manifest.files),
+    }
+
+
+def _print(built: Built) -> None:
+    manifest = built.bundle.manifest
+    typer.echo(f"{built.bundle.folder}: {len(manifest.files)} files")
+    typer.echo(f"threshold (smoothed logit): {manifest.threshold.logit:.4g}: {manifest.threshold.method}")
+    typer.echo(f"halo of {manifest.tile.halo_px} px: logits differ by at most {manifest.tile.max_halo_error:.3g}")
+    typer.echo(f"fused head: logits differ by at most {built.fused_max_abs_err:.2g}")

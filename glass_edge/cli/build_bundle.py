@@ -1,0 +1,288 @@
+"""From a checkpoint to a bundle.
+
+Promises: nothing is written before the engine's scores on the golden tiles were found to be the checkpoint's; the
+threshold comes from good cloth through the engine and the strip path the line uses; figures in the manifest were
+measured in this very build.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from glass_edge import __version__
+from glass_edge.calibration.threshold import ThresholdEvidence, block_maxima, threshold_from_good
+from glass_edge.cli.golden_tiles import thinned, tiles_of, with_damage
+from glass_edge.cli.good_strips import GoodStrip, find_images, read_strips
+from glass_edge.config.engine import EngineSettings
+from glass_edge.config.recipe import STYLE_PATTERN, Recipe
+from glass_edge.engine.base import Engine
+from glass_edge.engine.bundle import Bundle
+from glass_edge.engine.bundle_writer import write_bundle
+from glass_edge.engine.golden import GoldenSet
+from glass_edge.engine.manifest import (
+    FORMAT_VERSION,
+    GOLDEN_NAME,
+    MODEL_NAME,
+    Manifest,
+    ParityResult,
+    ThresholdSpec,
+    TileSpec,
+)
+from glass_edge.engine.openvino_engine import OpenVinoEngine
+from glass_edge.engine.parity import RELATIVE_TOLERANCE, measure, require
+from glass_edge.errors import InputError
+from glass_edge.glass.checkpoint import (
+    CHECKPOINT_FOLDER,
+    CheckpointInfo,
+    as_reference,
+    load_checkpoint,
+    load_golden_tiles,
+    portable_files,
+)
+from glass_edge.glass.export import export_onnx
+from glass_edge.glass.fusion import FusedModel, fusion_error
+from glass_edge.glass.model import StyleModel
+from glass_edge.inspection.halo import halo_error
+from glass_edge.inspection.one_shot import score_strip, smooth_strip
+
+THRESHOLD_NAME = "threshold.json"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    """What to build.
+
+    Attributes:
+        checkpoint: run or checkpoint folder.
+        engines: folder of all styles.
+        version: of the bundle; None: the UTC time.
+        precisions: tried besides f32, which every machine falls back on.
+        data: where the data folder is now; None: where it was in training.
+        threshold_images: good images for the threshold instead of the held-out ones.
+        with_checkpoint: put the checkpoint into the bundle, for `bench --reference`.
+    """
+
+    checkpoint: Path
+    engines: Path
+    version: str | None = None
+    precisions: tuple[str, ...] = ("f32",)
+    data: Path | None = None
+    threshold_images: Path | None = None
+    with_checkpoint: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A bundle and what its building showed.
+
+    Attributes:
+        bundle: as written.
+        fused_max_abs_err: largest logit difference of the fused PyTorch model to the unfused on the golden tiles.
+        golden_alarm_cells: golden cells at or above the threshold (unsmoothed).
+    """
+
+    bundle: Bundle
+    fused_max_abs_err: float
+    golden_alarm_cells: int
+
+
+def build(request: BuildRequest, say: Say) -> Built:
+    """Export, measure, judge, write.
+
+    Args:
+        request: what to build.
+        say: told each step.
+
+    Raises:
+        InputError: checkpoint, images or version are wrong. ParityError: f32 is not what the checkpoint says.
+    """
+    version = request.version or datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    if not re.fullmatch(STYLE_PATTERN, version):
+        raise InputError(f"--version {version}: give letters, digits, '_', '.', '-', a letter or digit first")
+    say(f"reading {request.checkpoint}")
+    model, recipe, info = load_checkpoint(request.checkpoint)
+    target = request.engines / recipe.style / version
+    if target.exists():
+        raise InputError(f"{target} exists; versions are never overwritten: choose another --version")
+    images = find_images(recipe, info.holdout, request.data, request.threshold_images)
+    say("exporting the graph")
+    fused = FusedModel(model)
+    graph = export_onnx(fused, recipe.tile)
+    strips = list(read_strips(images, recipe))
+    golden = _golden_set(model, recipe, strips, load_golden_tiles(request.checkpoint))
+    error = fusion_error(model, fused, golden.tiles)
+    tile = _tile_spec(recipe, 0.0)
+    with _engine(graph, tile, "f32") as engine:
+        say(f"threshold from {len(strips)} {images.origin}")
+        maxima, evidence = _threshold(engine, recipe, strips)
+        say("error of the halo")
+        tile = _tile_spec(recipe, _halo_error(engine, fused, recipe, strips))
+        parity = [measure(engine, golden, evidence.logit, recipe.inspection.smoothing_sigma_px)]
+    require(parity[0], request.checkpoint.name)
+    parity += _other_precisions(request.precisions, graph, recipe, tile, golden=golden, threshold=evidence.logit)
+    for result in parity:
+        say(
+            f"parity {result.runtime} {result.precision}: largest logit error {result.max_abs_logit_error:.3g} of "
+            f"{result.tolerance:.3g}, {result.alarm_cells_changed} cells decided otherwise: "
+            f"{'passed' if result.passed else 'FAILED, will not be used'}"
+        )
+    contents: dict[str, bytes | Path] = {
+        MODEL_NAME: graph,
+        GOLDEN_NAME: golden.to_bytes(),
+        THRESHOLD_NAME: _evidence_file(strips, maxima, recipe, images.origin),
+    }
+    if request.with_checkpoint:
+        files = portable_files(request.checkpoint)
+        contents |= {f"{CHECKPOINT_FOLDER}/{name}": content for name, content in files.items()}
+    say(f"writing {target}")
+    manifest = _manifest(recipe, info, version=version, tile=tile, evidence=evidence, parity=parity)
+    bundle = write_bundle(request.engines, manifest, contents)
+    return Built(bundle, error, int(np.count_nonzero(golden.maps >= evidence.logit)))
+
+
+def _golden_set(
+    model: StyleModel, recipe: Recipe, strips: Sequence[GoodStrip], stored: NDArray[np.uint8] | None
+) -> GoldenSet:
+    good = tiles_of(strips, recipe.tile) if stored is None else thinned(stored)
+    tiles = with_damage(good, recipe.seed)
+    reference = as_reference(model)
+    return GoldenSet(tiles, np.concatenate([reference(tiles[i : i + 1]) for i in range(len(tiles))]))
+
+
+def _tile_spec(recipe: Recipe, max_halo_error: float) -> TileSpec:
+    tile = recipe.tile
+    return TileSpec(
+        height_px=tile.height_px,
+        width_px=tile.width_px,
+        channels=tile.channels,
+        halo_px=tile.halo_px,
+        score_stride_px=recipe.score_stride_px,
+        max_halo_error=max_halo_error,
+    )
+
+
+def _engine(graph: bytes, tile: TileSpec, precision: str) -> OpenVinoEngine:
+    return OpenVinoEngine(graph, tile, EngineSettings.model_validate({"precision": precision}))
+
+
+def _threshold(
+    engine: Engine, recipe: Recipe, strips: Iterable[GoodStrip]
+) -> tuple[list[NDArray[np.float32]], ThresholdEvidence]:
+    """Block maxima of each strip, and the threshold they give."""
+    settings, stride = recipe.inspection, recipe.score_stride_px
+    rows, cells = (max(1, px // stride) for px in (settings.block_height_px, settings.block_width_px))
+    maxima, lines = [], 0
+    for strip in strips:
+        try:
+            scores = score_strip(
+                engine,
+                strip.pixels,
+                strip.cloth,
+                halo_px=recipe.tile.halo_px,
+                selvedge_margin_px=recipe.data.selvedge_margin_px,
+            )
+        except InputError as error:
+            raise InputError(f"{strip.name}: {error}") from error
+        lines += scores.n_lines
+        maxima.append(block_maxima(smooth_strip(scores, settings.smoothing_sigma_px).logits, rows, cells))
+    evidence = threshold_from_good(
+        np.concatenate(maxima), settings.threshold_quantile, margin=settings.threshold_margin, good_cloth_lines=lines
+    )
+    return maxima, evidence
+
+
+def _halo_error(engine: Engine, fused: FusedModel, recipe: Recipe, strips: Sequence[GoodStrip]) -> float:
+    """Largest logit difference between tiled and one-piece scores on a piece of cloth of at most 2 x 2 tiles."""
+    tile = recipe.tile
+    strip = max(strips, key=lambda one: one.cloth.width_px * len(one.pixels))
+    lines, cloth = strip.pixels, strip.cloth
+    if cloth.width_px > 2 * tile.width_px:
+        left = cloth.left_px + (cloth.width_px - 2 * tile.width_px) // 2
+        lines = lines[:, left : left + 2 * tile.width_px]
+    elif cloth.width_px > 2 * tile.halo_px + recipe.score_stride_px:
+        lines = lines[:, cloth.left_px : cloth.right_px]
+    lines = np.ascontiguousarray(lines[: 2 * tile.height_px])
+
+    @torch.inference_mode()
+    def one_piece(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = fused(torch.from_numpy(image)[None])[0].numpy()
+        return logits
+
+    return halo_error(engine, one_piece, lines, halo_px=tile.halo_px).max_abs
+
+
+def _other_precisions(
+    precisions: Iterable[str], graph: bytes, recipe: Recipe, tile: TileSpec, *, golden: GoldenSet, threshold: float
+) -> list[ParityResult]:
+    """Judge reduced precisions by what matters for a decision: their error on the scale of the threshold.
+
+    The largest golden logit is no scale for them: it stems from painted damage and from cells in the halo.
+    """
+    sigma_px = recipe.inspection.smoothing_sigma_px
+    results = []
+    for precision in precisions:
+        if precision != "f32":
+            tolerance = RELATIVE_TOLERANCE[precision] * max(1.0, 2 * abs(threshold))
+            with _engine(graph, tile, precision) as engine:
+                results.append(measure(engine, golden, threshold, sigma_px, tolerance))
+    return results
+
+
+def _evidence_file(
+    strips: Sequence[GoodStrip], maxima: Sequence[NDArray[np.float32]], recipe: Recipe, origin: str
+) -> bytes:
+    document = {
+        "origin": origin,
+        "block_px": [recipe.inspection.block_height_px, recipe.inspection.block_width_px],
+        "smoothing_sigma_px": recipe.inspection.smoothing_sigma_px,
+        "images": [
+            {"name": strip.name, "block_maxima": [round(float(value), 4) for value in np.sort(values)[::-1]]}
+            for strip, values in zip(strips, maxima, strict=True)
+        ],
+    }
+    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _manifest(
+    recipe: Recipe,
+    info: CheckpointInfo,
+    *,
+    version: str,
+    tile: TileSpec,
+    evidence: ThresholdEvidence,
+    parity: Sequence[ParityResult],
+) -> Manifest:
+    return Manifest.model_construct(  # validated by the writer, whose message names the manifest
+        format_version=FORMAT_VERSION,
+        style=recipe.style,
+        version=version,
+        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        glass_edge_version=__version__,
+        backbone=recipe.backbone.name,
+        levels=recipe.backbone.levels,
+        method=recipe.method,
+        tile=tile,
+        mm_per_px=recipe.data.mm_per_px,
+        smoothing_sigma_px=recipe.inspection.smoothing_sigma_px,
+        threshold=ThresholdSpec(
+            logit=evidence.logit,
+            method=evidence.method,
+            quantile=evidence.quantile,
+            n_blocks=evidence.n_blocks,
+            good_cloth_lines=evidence.good_cloth_lines,
+        ),
+        training_data_sha256=info.training_data_sha256,
+        metrics=dict(info.metrics),
+        parity=tuple(parity),
+        files={},
+    )

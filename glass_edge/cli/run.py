@@ -1,0 +1,70 @@
+"""`glass-edge run`: a station as its file describes it.
+
+Promises: runs until the camera's lines end or a signal asks for the end, which is its normal way to stop (exit code 0
+when everything could be inspected).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from glass_edge.acquisition.camera import Camera
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("run")(run)
+
+
+def run(
+    *,
+    config: Annotated[Path, typer.Option(help="Station file.")],
+    roll: Annotated[
+        str | None, typer.Option(help="Name of the roll; default: the file's, or station and time.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON summary and nothing else.")] = False,
+) -> int:
+    """Inspect what the station's camera sees and publish defects, until told to stop."""
+    from glass_edge.acquisition import open_camera
+    from glass_edge.cli.one_roll import inspect_and_show
+    from glass_edge.cli.replay import FAILURES
+    from glass_edge.config.station import load_station
+    from glass_edge.engine.bundle import load_bundle
+    from glass_edge.service.roll_job import RollJob, check_job
+    from glass_edge.service.signals import stop_on_signals
+    from glass_edge.service.station import Station
+
+    settings = load_station(config)
+    camera = open_camera(settings.camera, settings.web)
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    job = RollJob(
+        roll_id=roll or settings.roll_id or f"{settings.station}-{stamp}",
+        camera=camera,
+        bundle=load_bundle(settings.bundle),
+        web=settings.web,
+        engine=settings.engine,
+        inspection=settings.inspection,
+        live=not camera.is_simulated,
+    )
+    check_job(job)
+    with (
+        stop_on_signals() as stop,
+        Station(settings.station, settings.events, settings.output, is_simulated=camera.is_simulated) as station,
+    ):
+        report = inspect_and_show(station, job, stop, total_lines=_total_lines(camera), as_json=as_json)
+    return 1 if FAILURES & report.faults.keys() else 0
+
+
+def _total_lines(camera: Camera) -> int | None:
+    """Lines to come, None for a camera that does not end."""
+    from glass_edge.acquisition.loom.loom_camera import LoomCamera
+    from glass_edge.acquisition.recording import ReplayCamera
+
+    if isinstance(camera, ReplayCamera):
+        return camera.total_lines
+    return camera.renderer.spec.end_line if isinstance(camera, LoomCamera) else None

@@ -1,0 +1,76 @@
+"""The station file: everything one station inspects with.
+
+Promises: a file that loads is complete and consistent as far as the file itself can tell; relative paths in it are
+relative to the file's own folder, wherever the program is started from; nothing on disk is touched.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from glass_edge.config.base import Settings, load_toml
+from glass_edge.config.camera import CameraSettings, ReplayCameraSettings
+from glass_edge.config.engine import EngineSettings
+from glass_edge.config.events import EventSettings
+from glass_edge.config.inspection import InspectionSettings
+from glass_edge.config.output import OutputSettings
+from glass_edge.config.web import WebSettings
+
+STATION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+
+class StationSettings(Settings):
+    """A station file."""
+
+    station: str = Field(pattern=STATION_PATTERN)
+    """Name of the station, the topic of its events: letters, digits, '.', '_', '-'."""
+    bundle: Path
+    """The engine: a bundle engines/<style>/<version>, or the style's folder for its newest version."""
+    roll_id: str | None = Field(default=None, min_length=1, max_length=128)
+    """Name of the roll that is woven; left out: the station's name and the time."""
+    camera: CameraSettings
+    """Where the lines come from."""
+    web: WebSettings
+    """Scale and place of the cloth."""
+    engine: EngineSettings = EngineSettings()
+    """What computes."""
+    inspection: InspectionSettings = InspectionSettings()
+    """What counts as a defect."""
+    events: EventSettings = EventSettings()
+    """Journal and sockets."""
+    output: OutputSettings = OutputSettings()
+    """Pictures of defects."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        width = getattr(self.camera, "width_px", None)
+        if width is not None and self.web.span != "auto" and self.web.span.right_px > width:
+            raise ValueError(
+                f"web.span ends at column {self.web.span.right_px} and the camera's line has {width} px; "
+                f"right_px can be at most {width}"
+            )
+        return self
+
+    def relative_to(self, folder: Path) -> StationSettings:
+        """The same settings with relative paths counted from `folder`."""
+        camera = self.camera
+        if isinstance(camera, ReplayCameraSettings):
+            camera = camera.model_copy(update={"path": folder / camera.path})
+        cache = self.engine.cache_folder
+        engine = self.engine.model_copy(update={"cache_folder": None if cache is None else folder / cache})
+        events = self.events.model_copy(update={"journal": folder / self.events.journal})
+        output = self.output.model_copy(update={"folder": folder / self.output.folder})
+        changes = {"bundle": folder / self.bundle, "camera": camera, "engine": engine, "events": events}
+        return self.model_copy(update=changes | {"output": output})
+
+
+def load_station(path: Path) -> StationSettings:
+    """Read a station file; its relative paths come back joined to its folder.
+
+    Raises:
+        InputError: the file is missing, is no TOML, or a key or value is wrong; all problems are listed.
+    """
+    return load_toml(path, StationSettings).relative_to(path.parent)

@@ -1,0 +1,150 @@
+"""Tiles cut from good strips: at random for training, side by side for statistics.
+
+Promises: a tile is a function of (seed, stream, epoch, index) and the strips alone, so a resumed run sees the tiles an
+uninterrupted one would have seen; all pixels are the camera's (no reflection, no resizing), and all show cloth, as in
+the tiles whose scores count on the line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glass_edge.errors import InputError
+from glass_edge.glass.data import ClothStrip, Pixels, TileShape
+
+TRAINING_STREAM = 1
+NORM_STREAM = 2
+STATISTICS_STREAM = 3
+_SELVEDGE_JITTER_PX = 16
+"""Tiles of the line start on a grid of 16 px, so a selvedge lies anywhere within so much of a tile's border."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Allowed origins in one strip: rows [0, last_row], columns [first, last]; selvedges at 'first', 'last' or both."""
+
+    last_row: int
+    first: int
+    last: int
+    selvedges: tuple[bool, bool]
+
+    @property
+    def count(self) -> int:
+        return (self.last_row + 1) * (self.last - self.first + 1)
+
+
+class CropSampler:
+    """Random tiles; every origin is equally likely, but for the share drawn at a selvedge."""
+
+    def __init__(self, strips: Sequence[ClothStrip], tile: TileShape, *, selvedge_share: float, seed: int) -> None:
+        """Lay out where tiles may lie.
+
+        Args:
+            strips: good cloth.
+            tile: shape of a tile.
+            selvedge_share: share of the tiles that begin within 16 px of a selvedge, if there is any.
+            seed: of the run.
+
+        Raises:
+            InputError: no strips, or a strip that holds no tile.
+        """
+        if not strips:
+            raise InputError("no good image to train on; give more good images")
+        self._strips = strips
+        self._tile = tile
+        self._share = selvedge_share
+        self._seed = seed
+        self._places = [_place(strip, tile) for strip in strips]
+        counts = np.array([place.count for place in self._places], np.float64)
+        self._cumulated = np.cumsum(counts) / counts.sum()
+        self._with_selvedge = [index for index, place in enumerate(self._places) if any(place.selvedges)]
+
+    @property
+    def has_selvedges(self) -> bool:
+        """Whether any strip shows a selvedge."""
+        return bool(self._with_selvedge)
+
+    def generator(self, stream: int, epoch: int, index: int) -> np.random.Generator:
+        """The source of chance of one tile; what else is drawn for this tile comes from it too."""
+        return np.random.default_rng([self._seed, stream, epoch, index])
+
+    def draw(self, rng: np.random.Generator) -> Pixels:
+        """One tile, uint8 (height, width, channels)."""
+        index, row, column = self.origin(rng)
+        return cut(self._strips[index], self._tile, row, column)
+
+    def origin(self, rng: np.random.Generator) -> tuple[int, int, int]:
+        """Strip, first line and first column (image px) of one tile."""
+        if self._with_selvedge and rng.random() < self._share:
+            index = self._with_selvedge[rng.integers(len(self._with_selvedge))]
+            return index, *self._at_selvedge(self._places[index], rng)
+        index = min(int(np.searchsorted(self._cumulated, rng.random(), side="right")), len(self._places) - 1)
+        place = self._places[index]
+        row = int(rng.integers(0, place.last_row, endpoint=True))
+        return index, row, int(rng.integers(place.first, place.last, endpoint=True))
+
+    @staticmethod
+    def _at_selvedge(place: _Place, rng: np.random.Generator) -> tuple[int, int]:
+        sides = [side for side, there in enumerate(place.selvedges) if there]
+        side = sides[rng.integers(len(sides))]
+        shift = int(rng.integers(0, min(_SELVEDGE_JITTER_PX, place.last - place.first + 1)))
+        row = int(rng.integers(0, place.last_row, endpoint=True))
+        return row, place.first + shift if side == 0 else place.last - shift
+
+
+def cover(
+    strips: Sequence[ClothStrip], tile: TileShape, most: int | None = None, *, jitter_px: int = 0
+) -> Iterator[NDArray[np.uint8]]:
+    """Tiles side by side over all cloth, their insides touching; each uint8 (height, width, channels).
+
+    Args:
+        strips: good cloth.
+        tile: shape of a tile.
+        most: when there are more tiles than this, so many of them, evenly spread.
+        jitter_px: tiles overlap by so much and are shifted at random (the same way each time) by up to as much, so that
+            they do not all meet a weave of just this period in the same phase.
+    """
+    rng = np.random.default_rng([STATISTICS_STREAM, jitter_px])
+    origins = []
+    for index, strip in enumerate(strips):
+        place = _place(strip, tile)
+        rows = _steps(0, place.last_row, tile.height_px - 2 * tile.halo_px, jitter_px)
+        columns = _steps(place.first, place.last, tile.width_px - 2 * tile.halo_px, jitter_px)
+        shifts = rng.integers(0, jitter_px, size=(len(rows), len(columns), 2), endpoint=True)
+        for (i, row), (j, column) in product(enumerate(rows), enumerate(columns)):
+            # the first and the last stay, so that the ends are covered
+            down = shifts[i, j, 0] if 0 < i < len(rows) - 1 else 0
+            right = shifts[i, j, 1] if 0 < j < len(columns) - 1 else 0
+            origins.append((index, min(row + int(down), place.last_row), min(column + int(right), place.last)))
+    chosen = range(len(origins)) if most is None or len(origins) <= most else np.arange(most) * len(origins) // most
+    for number in chosen:
+        index, row, column = origins[number]
+        yield cut(strips[index], tile, row, column)
+
+
+def cut(strip: ClothStrip, tile: TileShape, row: int, column: int) -> Pixels:
+    """The tile at an origin, uint8 (height, width, channels), a view where possible."""
+    part = strip.pixels[row : row + tile.height_px, column : column + tile.width_px]
+    return part[:, :, None] if part.ndim == 2 else part
+
+
+def _place(strip: ClothStrip, tile: TileShape) -> _Place:
+    columns, span = tile.columns(strip.span, strip.width_px), strip.span
+    if not columns or strip.lines < tile.height_px:
+        raise InputError(
+            f"{strip.name}: cloth of {span.width_px} x {strip.lines} px (width x lines) holds no tile of "
+            f"{tile.width_px} x {tile.height_px} px; choose a smaller tile in the recipe"
+        )
+    selvedges = (span.left_px > 0, span.right_px < strip.width_px)
+    return _Place(strip.lines - tile.height_px, columns[0], columns[-1], selvedges)
+
+
+def _steps(first: int, last: int, inside: int, jitter: int) -> list[int]:
+    """Positions from `first` to `last`, both included, evenly spread, no gap between insides that are shifted."""
+    count = -(-(last - first) // max(1, inside - jitter)) + 1
+    return [first + (last - first) * k // max(1, count - 1) for k in range(count)]

@@ -1,0 +1,99 @@
+"""What a stopped training run needs to go on: weights of the head, optimisers, epoch, constants.
+
+Promises: a state file is whole or absent; loading runs no code from it; a state of another recipe (other than its
+number of epochs), other images or a damaged file is refused by name. No random state is stored, because everything
+random is drawn from (seed, stream, epoch, index).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from glass_edge.config.recipe import Recipe
+from glass_edge.errors import InputError
+from glass_edge.files import atomic_write
+
+STATE_NAME = "training-state.pt"
+_FORMAT = 1
+_ERRORS = (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError)
+
+
+@dataclass(slots=True)
+class TrainingState:
+    """State after an epoch.
+
+    Attributes:
+        epoch: epochs finished.
+        seconds: time they took.
+        spread: see `trainer_features.spread_of_adapted`; measured before the first step.
+        mean: mean of the good features, see `trainer_features.GoodFeatures`.
+        head: state of the head.
+        optimisers: state of both.
+    """
+
+    epoch: int
+    seconds: float
+    spread: float
+    mean: Tensor
+    head: dict[str, Tensor]
+    optimisers: dict[str, Any]
+
+
+def recipe_digest(recipe: Recipe) -> str:
+    """SHA-256 of everything in a recipe that a continued run must share with the run it continues."""
+    document = recipe.model_dump(mode="json")
+    for table, key in (("training", "epochs"), ("training", "threads"), ("data", "folder")):
+        document[table].pop(key)  # the images themselves are compared by their fingerprint
+    document.pop("inspection")
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def save_state(folder: Path, state: TrainingState, recipe: Recipe, fingerprint: str) -> None:
+    """Write the state into `folder`, in place of the one before."""
+    content = {
+        "format": _FORMAT,
+        "recipe": recipe_digest(recipe),
+        "data": fingerprint,
+        "epoch": state.epoch,
+        "seconds": state.seconds,
+        "spread": state.spread,
+        "mean": state.mean,
+        "head": state.head,
+        "optimisers": state.optimisers,
+    }
+    with atomic_write(folder / STATE_NAME) as stream:
+        torch.save(content, stream)
+
+
+def load_state(folder: Path, recipe: Recipe, fingerprint: str) -> TrainingState:
+    """Read the state of `folder`.
+
+    Raises:
+        InputError: there is none, or it does not belong to this recipe and these images.
+    """
+    path = folder / STATE_NAME
+    if not path.is_file():
+        raise InputError(f"{path}: no training state to continue from; train without --resume")
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if content["format"] != _FORMAT:
+            raise ValueError(f"format {content['format']}, this program reads {_FORMAT}")
+        state = TrainingState(**{name: content[name] for name in TrainingState.__dataclass_fields__})
+    except _ERRORS as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: not a training state of this program ({reason}); train without --resume") from error
+    if content["recipe"] != recipe_digest(recipe):
+        raise InputError(
+            f"{path}: the recipe was changed since (beyond training.epochs); train into a new folder, without --resume"
+        )
+    if content["data"] != fingerprint:
+        raise InputError(f"{path}: the good images were changed since; train into a new folder, without --resume")
+    return state

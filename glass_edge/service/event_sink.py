@@ -1,0 +1,99 @@
+"""From what the inspection finds to events.
+
+Promises: every call becomes its event before the next is taken, in the order of the web; the picture of a defect is on
+disk before its `defect.end` names it; pictures that cannot be kept cost one fault event and no other event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from glass_edge.events.drafts import DraftMaker
+from glass_edge.events.payloads import StationState
+from glass_edge.events.schema import Draft, Event
+from glass_edge.fabric.defect import Defect
+from glass_edge.fabric.geometry import ClothSpan, WebScale
+from glass_edge.fabric.roll import Roll, RollTotals
+from glass_edge.inspection.coverage import CoverageGap
+from glass_edge.inspection.score_strip import ScoreStrip
+from glass_edge.inspection.sink import DefectCrop, Fault, QuietSink
+from glass_edge.service.crops import CropsFullError, CropStore
+
+Emit = Callable[[Draft], Event]
+CROPS_FAULT = "crops_not_kept"
+
+
+class EventSink(QuietSink):
+    """Receiver of one inspection that emits its events.
+
+    Args:
+        emit: keeps and publishes a draft (`Publisher.emit`).
+        scale: size of a pixel.
+        is_simulated: True for replays and simulated looms.
+        crops: where pictures are kept, None for none.
+        span: the cloth's columns where they are fixed.
+    """
+
+    def __init__(
+        self, emit: Emit, *, scale: WebScale, is_simulated: bool, crops: CropStore | None, span: ClothSpan | None
+    ) -> None:
+        self._emit = emit
+        self._maker = DraftMaker(None, scale, is_simulated)
+        self._crops = crops
+        self._span = span
+        self._end_line = 0
+        self._crops_failing = False
+        self.is_in_error = False
+
+    def roll_started(self, roll: Roll) -> None:
+        """roll.start, and the state ContinuousExecution."""
+        self._maker = DraftMaker(roll, self._maker.scale, self._maker.is_simulated)
+        self._end_line = roll.first_line
+        if self._crops is not None:
+            self._crops.start_roll(roll.roll_id)
+        self._emit(self._maker.roll_start(self._span))
+        self._emit(self._maker.status(StationState.CONTINUOUS_EXECUTION))
+
+    def scores(self, strip: ScoreStrip) -> None:
+        """No event; tells how far the roll is."""
+        self._end_line = max(self._end_line, strip.end_line)
+
+    def defect(self, defect: Defect, crop: DefectCrop | None) -> None:
+        """defect.new, defect.update or defect.end."""
+        crop_file = self._keep(defect.defect_id, crop) if crop is not None and self._crops is not None else None
+        self._emit(self._maker.defect(defect, crop_file=crop_file))
+
+    def coverage_gap(self, gap: CoverageGap) -> None:
+        """coverage.gap."""
+        self._end_line = max(self._end_line, gap.end_line)
+        self._emit(self._maker.coverage_gap(gap.first_line, gap.end_line, gap.reason.value, detail=gap.detail))
+
+    def fault(self, fault: Fault) -> None:
+        """A status event with the fault; the state is Error when the inspection ends because of it."""
+        if fault.is_fatal:
+            state, self.is_in_error = StationState.ERROR, True
+        else:
+            state = StationState.READY if self._maker.roll is None else StationState.CONTINUOUS_EXECUTION
+        self._status(state, fault.kind, fault.message)
+
+    def roll_ended(self, roll: Roll, totals: RollTotals) -> None:
+        """roll.end."""
+        self._emit(self._maker.roll_end(roll.first_line + totals.lines_woven, totals))
+        self._maker = DraftMaker(None, self._maker.scale, self._maker.is_simulated)
+
+    def _status(self, state: StationState, code: str, message: str) -> None:
+        roll = self._maker.roll
+        lines = 0 if roll is None else self._end_line - roll.first_line
+        self._emit(self._maker.status(state, roll_lines=lines, fault_code=code, message=message))
+
+    def _keep(self, defect_id: int, crop: DefectCrop) -> str | None:
+        assert self._crops is not None
+        try:
+            name = self._crops.keep(defect_id, crop)
+        except CropsFullError as error:
+            if not self._crops_failing:
+                self._crops_failing = True
+                self.fault(Fault(CROPS_FAULT, str(error)))
+            return None
+        self._crops_failing = False
+        return name

@@ -1,0 +1,196 @@
+"""A station: one journal and one publication, and the rolls inspected one after the other.
+
+Promises: journal, sockets and picture folder are taken before anything plays, or an InputError says why not; every roll
+that began gets its roll.end, whatever fails; the failure of any part stops all parts, is told as a status event and
+reaches the caller; a stop request lets the lines already taken in be inspected.
+
+The states are those of OPC 40100-1: Initialized (publishing), Ready (an engine is active), ContinuousExecution (a roll
+runs), then Ready again; at the end Halted, or Error with the fault that ended it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from glass_edge.config.events import EventSettings
+from glass_edge.config.output import OutputSettings
+from glass_edge.engine.base import Engine
+from glass_edge.engine.factory import open_engine
+from glass_edge.errors import GlassEdgeError
+from glass_edge.events.drafts import DraftMaker
+from glass_edge.events.payloads import StationState
+from glass_edge.events.publisher import Publisher
+from glass_edge.fabric.geometry import WebScale
+from glass_edge.inspection.coverage import CoverageGap
+from glass_edge.inspection.parameters import style_parameters
+from glass_edge.inspection.pipeline import InspectionPipeline
+from glass_edge.inspection.sink import Fault, InspectionSink, QuietSink
+from glass_edge.service.crops import CropStore
+from glass_edge.service.event_sink import EventSink
+from glass_edge.service.fan_out import FanOutSink
+from glass_edge.service.roll_job import RollJob, RollReport, check_job
+from glass_edge.service.signals import StopRequest
+
+_POLL_S = 0.1
+_NO_ROLL = WebScale(1.0, 1.0)  # without a roll no length is told
+
+
+class _Tally(QuietSink):
+    """Counts what the report of a roll needs."""
+
+    def __init__(self) -> None:
+        self.faults: Counter[str] = Counter()
+        self.missed_lines: Counter[str] = Counter()
+
+    def fault(self, fault: Fault) -> None:
+        self.faults[fault.kind] += 1
+
+    def coverage_gap(self, gap: CoverageGap) -> None:
+        self.missed_lines[gap.reason.value] += gap.end_line - gap.first_line
+
+
+class Station:
+    """A context manager around the publication of a station.
+
+    Args:
+        name: of the station, the topic of its events.
+        events: journal and endpoints.
+        output: pictures of defects.
+        is_simulated: True for replays and simulated looms.
+    """
+
+    def __init__(self, name: str, events: EventSettings, output: OutputSettings, *, is_simulated: bool) -> None:
+        self.name = name
+        self._is_simulated = is_simulated
+        self._output = output
+        self._crops: CropStore | None = None
+        self.publisher = Publisher(events, name)
+        self._in_error = False
+
+    def __enter__(self) -> Self:
+        """Take the journal, the sockets and the picture folder.
+
+        Raises:
+            InputError: one of them cannot be used; the message names it.
+        """
+        self.publisher.start()
+        try:
+            self._crops = CropStore(self.crops_folder, self._output.crops_mb << 20)
+            self._tell(StationState.INITIALIZED)
+        except BaseException:
+            self.publisher.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._tell(StationState.HALTED)
+            elif not self._in_error:
+                # The error on its way out is the one to be seen, also when the journal is what failed.
+                with contextlib.suppress(GlassEdgeError):
+                    self._tell_failure(error)
+        finally:
+            self.publisher.__exit__(kind, error, trace)
+
+    @property
+    def crops_folder(self) -> Path:
+        """Folder that the events' `crop_file` is relative to."""
+        return self._output.folder / "crops"
+
+    def inspect(
+        self, job: RollJob, watchers: Sequence[InspectionSink] = (), stop: StopRequest | None = None
+    ) -> RollReport:
+        """Inspect one roll to its end, or until `stop` asks for it.
+
+        Args:
+            job: the roll; its engine is opened, tested on this machine and closed here.
+            watchers: told everything after it became an event, in the inspection's thread.
+            stop: looked at several times a second.
+
+        Raises:
+            InputError: the parts do not fit each other. GlassEdgeError: a part failed.
+        """
+        check_job(job)
+        engine = open_engine(job.bundle, job.engine)
+        try:
+            sink = EventSink(
+                self.publisher.emit,
+                scale=job.web.scale,
+                is_simulated=self._is_simulated,
+                crops=self._crops if job.inspection.crops else None,
+                span=job.fixed_span,
+            )
+            tally = _Tally()
+            pipeline = self._pipeline(job, engine, FanOutSink([sink, tally, *watchers]))
+            self._tell_engine(job, engine)
+            self._tell(StationState.READY)
+        except BaseException as error:
+            engine.__exit__(type(error), error, error.__traceback__)
+            raise
+        try:
+            was_stopped = _run(pipeline, stop)
+            totals = pipeline.wait()
+        except BaseException:
+            self._in_error = sink.is_in_error
+            raise
+        self._tell(StationState.READY)
+        return RollReport(totals, pipeline.progress, tally.faults, tally.missed_lines, was_stopped)
+
+    def _pipeline(self, job: RollJob, engine: Engine, sink: InspectionSink) -> InspectionPipeline:
+        return InspectionPipeline(
+            job.camera,
+            engine,
+            sink,
+            roll_id=job.roll_id,
+            style=style_parameters(job.bundle.manifest, engine, job.inspection),
+            scale=job.web.scale,
+            cloth=job.cloth,
+            selvedge_margin_mm=job.web.selvedge_margin_mm,
+            settings=job.inspection,
+            live=job.live,
+        )
+
+    def _tell_engine(self, job: RollJob, engine: Engine) -> None:
+        manifest = job.bundle.manifest
+        draft = self._maker().engine_activated(
+            style=manifest.style,
+            version=manifest.version,
+            model_sha256=job.bundle.model_sha256,
+            facts=engine.facts,
+            threshold_logit=style_parameters(manifest, engine, job.inspection).threshold_logit,
+        )
+        self.publisher.emit(draft)
+
+    def _tell(self, state: StationState) -> None:
+        self.publisher.emit(self._maker().status(state))
+
+    def _tell_failure(self, error: BaseException) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self._tell(StationState.HALTED)
+            return
+        message = str(error) or type(error).__name__
+        self.publisher.emit(self._maker().status(StationState.ERROR, fault_code="failed", message=message))
+
+    def _maker(self) -> DraftMaker:
+        return DraftMaker(None, _NO_ROLL, self._is_simulated)
+
+
+def _run(pipeline: InspectionPipeline, stop: StopRequest | None) -> bool:
+    """Run to the end; True when it was stopped before."""
+    was_stopped = False
+    with pipeline:
+        while pipeline.is_running:
+            with contextlib.suppress(TimeoutError):
+                pipeline.wait(_POLL_S)
+            if stop is not None and stop.asked.is_set() and pipeline.is_running and not was_stopped:
+                was_stopped = True
+                pipeline.stop()
+    return was_stopped
