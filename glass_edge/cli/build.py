@@ -103,6 +103,9 @@ def _document(built: Built) -> dict[str, object]:
 def _print(built: Built) -> None:
     manifest = built.bundle.manifest
     typer.echo(f"{built.bundle.folder}: {len(manifest.files)} files")
-    typer.echo(f"threshold (smoothed logit): {manifest.threshold.logit:.4g}: {manifest.threshold.method}")
+    threshold = manifest.threshold
+    typer.echo(f"threshold (smoothed logit): {threshold.logit:.4g}: {threshold.method}")
+    if (zone := threshold.selvedge) is not None:
+        typer.echo(f"within {zone.zone_px} px of a selvedge: {zone.offset_logit:.4g} higher: {zone.method}")
     typer.echo(f"halo of {manifest.tile.halo_px} px: logits differ by at most {manifest.tile.max_halo_error:.3g}")
     typer.echo(f"fused head: logits differ by at most {built.fused_max_abs_err:.2g}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 
 from glass_edge import __version__
-from glass_edge.calibration.threshold import ThresholdEvidence, block_maxima, threshold_from_good
 from glass_edge.cli.golden_tiles import thinned, tiles_of, with_damage
 from glass_edge.cli.good_strips import GoodStrip, find_images, read_strips
+from glass_edge.cli.good_threshold import GoodThreshold, good_threshold
 from glass_edge.config.engine import EngineSettings
 from glass_edge.config.recipe import STYLE_PATTERN, Recipe
 from glass_edge.engine.base import Engine
@@ -38,7 +38,7 @@ from glass_edge.engine.manifest import (
     TileSpec,
 )
 from glass_edge.engine.openvino_engine import OpenVinoEngine
-from glass_edge.engine.parity import RELATIVE_TOLERANCE, measure, require
+from glass_edge.engine.parity import measure, require
 from glass_edge.errors import InputError
 from glass_edge.glass.checkpoint import (
     CHECKPOINT_FOLDER,
@@ -52,7 +52,6 @@ from glass_edge.glass.export import export_onnx
 from glass_edge.glass.fusion import FusedModel, fusion_error
 from glass_edge.glass.model import StyleModel
 from glass_edge.inspection.halo import halo_error
-from glass_edge.inspection.one_shot import score_strip, smooth_strip
 
 THRESHOLD_NAME = "threshold.json"
 Say = Callable[[str], None]
@@ -124,12 +123,16 @@ def build(request: BuildRequest, say: Say) -> Built:
     tile = _tile_spec(recipe, 0.0)
     with _engine(graph, tile, "f32") as engine:
         say(f"threshold from {len(strips)} {images.origin}")
-        maxima, evidence = _threshold(engine, recipe, strips)
+        good = good_threshold(engine, recipe, strips)
+        threshold = good.spec
         say("error of the halo")
         tile = _tile_spec(recipe, _halo_error(engine, fused, recipe, strips))
-        parity = [measure(engine, golden, evidence.logit, recipe.inspection.smoothing_sigma_px)]
+        parity = [_judge(engine, golden, threshold.logit, recipe)]
     require(parity[0], request.checkpoint.name)
-    parity += _other_precisions(request.precisions, graph, recipe, tile, golden=golden, threshold=evidence.logit)
+    for precision in request.precisions:
+        if precision != "f32":
+            with _engine(graph, tile, precision) as engine:
+                parity.append(_judge(engine, golden, threshold.logit, recipe))
     for result in parity:
         say(
             f"parity {result.runtime} {result.precision}: largest logit error {result.max_abs_logit_error:.3g} of "
@@ -139,15 +142,15 @@ def build(request: BuildRequest, say: Say) -> Built:
     contents: dict[str, bytes | Path] = {
         MODEL_NAME: graph,
         GOLDEN_NAME: golden.to_bytes(),
-        THRESHOLD_NAME: _evidence_file(strips, maxima, recipe, images.origin),
+        THRESHOLD_NAME: _evidence_file(good, recipe, images.origin),
     }
     if request.with_checkpoint:
         files = portable_files(request.checkpoint)
         contents |= {f"{CHECKPOINT_FOLDER}/{name}": content for name, content in files.items()}
     say(f"writing {target}")
-    manifest = _manifest(recipe, info, version=version, tile=tile, evidence=evidence, parity=parity)
+    manifest = _manifest(recipe, info, version=version, tile=tile, threshold=threshold, parity=parity)
     bundle = write_bundle(request.engines, manifest, contents)
-    return Built(bundle, error, int(np.count_nonzero(golden.maps >= evidence.logit)))
+    return Built(bundle, error, int(np.count_nonzero(golden.maps >= threshold.logit)))
 
 
 def _golden_set(
@@ -175,32 +178,6 @@ def _engine(graph: bytes, tile: TileSpec, precision: str) -> OpenVinoEngine:
     return OpenVinoEngine(graph, tile, EngineSettings.model_validate({"precision": precision}))
 
 
-def _threshold(
-    engine: Engine, recipe: Recipe, strips: Iterable[GoodStrip]
-) -> tuple[list[NDArray[np.float32]], ThresholdEvidence]:
-    """Block maxima of each strip, and the threshold they give."""
-    settings, stride = recipe.inspection, recipe.score_stride_px
-    rows, cells = (max(1, px // stride) for px in (settings.block_height_px, settings.block_width_px))
-    maxima, lines = [], 0
-    for strip in strips:
-        try:
-            scores = score_strip(
-                engine,
-                strip.pixels,
-                strip.cloth,
-                halo_px=recipe.tile.halo_px,
-                selvedge_margin_px=recipe.data.selvedge_margin_px,
-            )
-        except InputError as error:
-            raise InputError(f"{strip.name}: {error}") from error
-        lines += scores.n_lines
-        maxima.append(block_maxima(smooth_strip(scores, settings.smoothing_sigma_px).logits, rows, cells))
-    evidence = threshold_from_good(
-        np.concatenate(maxima), settings.threshold_quantile, margin=settings.threshold_margin, good_cloth_lines=lines
-    )
-    return maxima, evidence
-
-
 def _halo_error(engine: Engine, fused: FusedModel, recipe: Recipe, strips: Sequence[GoodStrip]) -> float:
     """Largest logit difference between tiled and one-piece scores on a piece of cloth of at most 2 x 2 tiles."""
     tile = recipe.tile
@@ -221,33 +198,22 @@ def _halo_error(engine: Engine, fused: FusedModel, recipe: Recipe, strips: Seque
     return halo_error(engine, one_piece, lines, halo_px=tile.halo_px).max_abs
 
 
-def _other_precisions(
-    precisions: Iterable[str], graph: bytes, recipe: Recipe, tile: TileSpec, *, golden: GoldenSet, threshold: float
-) -> list[ParityResult]:
-    """Judge reduced precisions by what matters for a decision: their error on the scale of the threshold.
-
-    The largest golden logit is no scale for them: it stems from painted damage and from cells in the halo.
-    """
-    sigma_px = recipe.inspection.smoothing_sigma_px
-    results = []
-    for precision in precisions:
-        if precision != "f32":
-            tolerance = RELATIVE_TOLERANCE[precision] * max(1.0, 2 * abs(threshold))
-            with _engine(graph, tile, precision) as engine:
-                results.append(measure(engine, golden, threshold, sigma_px, tolerance))
-    return results
+def _judge(engine: Engine, golden: GoldenSet, threshold: float, recipe: Recipe) -> ParityResult:
+    return measure(engine, golden, threshold, recipe.inspection.smoothing_sigma_px, halo_px=recipe.tile.halo_px)
 
 
-def _evidence_file(
-    strips: Sequence[GoodStrip], maxima: Sequence[NDArray[np.float32]], recipe: Recipe, origin: str
-) -> bytes:
+def _evidence_file(good: GoodThreshold, recipe: Recipe, origin: str) -> bytes:
+    def falling(values: NDArray[np.float32]) -> list[float]:
+        return [round(float(value), 4) for value in np.sort(values)[::-1]]
+
     document = {
         "origin": origin,
         "block_px": [recipe.inspection.block_height_px, recipe.inspection.block_width_px],
+        "selvedge_zone_px": recipe.inspection.selvedge_zone_px,
         "smoothing_sigma_px": recipe.inspection.smoothing_sigma_px,
         "images": [
-            {"name": strip.name, "block_maxima": [round(float(value), 4) for value in np.sort(values)[::-1]]}
-            for strip, values in zip(strips, maxima, strict=True)
+            {"name": strip.name, "block_maxima": falling(strip.body), "selvedge_maxima": falling(strip.selvedge)}
+            for strip in good.strips
         ],
     }
     return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
@@ -259,7 +225,7 @@ def _manifest(
     *,
     version: str,
     tile: TileSpec,
-    evidence: ThresholdEvidence,
+    threshold: ThresholdSpec,
     parity: Sequence[ParityResult],
 ) -> Manifest:
     return Manifest.model_construct(  # validated by the writer, whose message names the manifest
@@ -274,13 +240,7 @@ def _manifest(
         tile=tile,
         mm_per_px=recipe.data.mm_per_px,
         smoothing_sigma_px=recipe.inspection.smoothing_sigma_px,
-        threshold=ThresholdSpec(
-            logit=evidence.logit,
-            method=evidence.method,
-            quantile=evidence.quantile,
-            n_blocks=evidence.n_blocks,
-            good_cloth_lines=evidence.good_cloth_lines,
-        ),
+        threshold=threshold,
         training_data_sha256=info.training_data_sha256,
         metrics=dict(info.metrics),
         parity=tuple(parity),

@@ -68,12 +68,12 @@ def verify(
 
 def _run_gate(bundle: Bundle, precision: str) -> list[ParityResult]:
     from glass_edge.cli.engine_options import engine_settings
+    from glass_edge.engine.factory import candidate_precisions
     from glass_edge.engine.openvino_engine import OpenVinoEngine
-    from glass_edge.engine.openvino_model import supported_precisions
     from glass_edge.engine.parity import self_test
 
     results = []
-    for one in supported_precisions() if precision == "auto" else (precision,):
+    for one in candidate_precisions(bundle.manifest) if precision == "auto" else (precision,):
         settings = engine_settings(precision=one)
         with OpenVinoEngine(bundle.model(), bundle.manifest.tile, settings, str(bundle.folder)) as engine:
             results.append(self_test(engine, bundle))

@@ -43,14 +43,12 @@ def evaluate(
 ) -> None:
     """Measure a model on labelled images: AUROC, AP and PRO, defects found and false alarms."""
     try:
-        import torch
+        import torch  # noqa: F401 - only to see whether it is there
     except ModuleNotFoundError as error:
         raise MissingExtraError("train", "glass-edge evaluate") from error
     from glass_edge.cli.evaluation_report import print_evaluations
     from glass_edge.cli.evaluation_run import write_evaluation
-    from glass_edge.engine.openvino_model import usable_cores
 
-    torch.set_num_threads(usable_cores())
     for path in (subject, *([against] if against else [])):
         if not path.is_dir():
             raise InputError(f"{path}: no such folder; give a run folder, a checkpoint or a bundle")

@@ -22,6 +22,10 @@ def print_evaluations(runs: Sequence[EvaluationRun]) -> None:
             console.print(f"skipped {one.name}: {one.reason}")
         threshold = run.subject.threshold
         console.print(f"{name}: threshold {threshold.logit:.4g}, {threshold.method}")
+        if (zone := threshold.selvedge) is not None:
+            console.print(
+                f"{name}: within {zone.zone_px} px of a selvedge {zone.offset_logit:.4g} higher, {zone.method}"
+            )
     table = Table("figure", *names)
     for label, values in _rows([run.figures for run in runs]):
         table.add_row(label, *values)

@@ -59,7 +59,7 @@ class EvaluationRun:
             "data": str(self.data.folder),
             "images": len(self.evaluation.images),
             "skipped": [dataclasses.asdict(one) for one in self.data.skipped],
-            "threshold": dataclasses.asdict(subject.threshold),
+            "threshold": subject.threshold.model_dump(mode="json"),
             "smoothing_sigma_px": subject.sigma_px,
             "halo_px": subject.tile.halo_px,
             "figures": self.figures.document(),
@@ -92,7 +92,8 @@ def evaluate(subject: Subject, folder: Path | None, tick: Tick) -> EvaluationRun
     evaluation = Evaluation(subject.threshold.logit, subject.min_area_px)
     for done, image in enumerate(data, start=1):
         try:
-            evaluation.add(image, subject.score(image.strip.pixels, image.strip.span))
+            plain = subject.score(image.strip.pixels, image.strip.span)
+            evaluation.add(image, subject.to_threshold(plain, image.strip.pixels, image.strip.span), plain)
         except InputError as error:
             raise InputError(f"{place / image.strip.name}: {error}") from error
         tick(done, len(data))

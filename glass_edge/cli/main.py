@@ -16,6 +16,7 @@ import typer
 from glass_edge import __version__
 from glass_edge.cli import bench, build, bundle, config, demo, evaluate, events, replay, simulate, train
 from glass_edge.cli import run as run_station
+from glass_edge.cli.log_output import log_to_stderr
 from glass_edge.errors import GlassEdgeError
 
 INTERRUPTED = 130
@@ -45,6 +46,7 @@ def _root(
     version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
 ) -> None:
     del version
+    log_to_stderr()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -69,6 +69,7 @@ textures = "dtd/images"
 
 [training]
 epochs = 640
+schedule = "constant"
 selvedge_share = 0.0
 keep_norm_statistics = "last"
 

@@ -25,7 +25,7 @@ class TrainingSettings(Settings):
     discriminator_lr: float = Field(default=2e-4, gt=0, le=1)
     """Learning rate of the discriminator."""
     schedule: Literal["constant", "cosine"] = "cosine"
-    """Course of both learning rates: `constant` (published), or falling to a fiftieth over all epochs along a cosine."""
+    """Both learning rates stay (`constant`, published), or fall to a fiftieth over all epochs along a cosine."""
     hard_quantile: float = Field(default=0.5, ge=0, lt=1)
     """Points of synthetic images below this quantile of squared error do not count; 0: all count."""
     selvedge_share: float = Field(default=0.2, ge=0, le=1)

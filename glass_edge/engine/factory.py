@@ -11,10 +11,10 @@ import structlog
 from glass_edge.config.engine import EngineSettings
 from glass_edge.engine.base import Engine, EngineError
 from glass_edge.engine.bundle import Bundle
-from glass_edge.engine.manifest import MODEL_NAME
-from glass_edge.engine.openvino_engine import OpenVinoEngine
+from glass_edge.engine.manifest import MODEL_NAME, Manifest
+from glass_edge.engine.openvino_engine import RUNTIME, OpenVinoEngine
 from glass_edge.engine.openvino_model import supported_precisions
-from glass_edge.engine.parity import ParityError, self_test
+from glass_edge.engine.parity import ParityError, recorded_result, self_test
 
 _log = structlog.get_logger(__name__)
 
@@ -26,13 +26,22 @@ def open_engine(bundle: Bundle, settings: EngineSettings) -> Engine:
         InputError: the bundle or the settings are wrong. ParityError: no precision that is allowed passes the gate.
         EngineError: the runtime fails.
     """
-    candidates = supported_precisions() if settings.precision == "auto" else (settings.precision,)
+    candidates = candidate_precisions(bundle.manifest) if settings.precision == "auto" else (settings.precision,)
     for precision in candidates[:-1]:
         try:
             return _open(bundle, settings.model_copy(update={"precision": precision}))
         except (ParityError, EngineError) as error:
             _log.warning("engine.precision_refused", precision=precision, reason=str(error))
     return _open(bundle, settings.model_copy(update={"precision": candidates[-1]}))
+
+
+def candidate_precisions(manifest: Manifest) -> tuple[str, ...]:
+    """Precisions of this machine that the gate did not refuse when the bundle was built, fastest first; f32 always."""
+    return tuple(
+        precision
+        for precision in supported_precisions()
+        if precision == "f32" or (recorded := recorded_result(manifest, RUNTIME, precision)) is None or recorded.passed
+    )
 
 
 def _open(bundle: Bundle, settings: EngineSettings) -> Engine:

@@ -47,6 +47,19 @@ class TileSpec(Settings):
         return self
 
 
+class SelvedgeSpec(Settings):
+    """The threshold beside the selvedges, where cloth is woven differently."""
+
+    zone_px: int = Field(gt=0)
+    """Width of the zone from a selvedge inwards, camera px."""
+    offset_logit: float = Field(ge=0)
+    """How much higher the threshold is in the zone."""
+    method: str
+    """How the zone's threshold was found, in a sentence."""
+    n_blocks: int = Field(gt=0)
+    """Blocks of good cloth in the zone."""
+
+
 class ThresholdSpec(Settings):
     """The alarm threshold and the evidence it rests on."""
 
@@ -60,6 +73,8 @@ class ThresholdSpec(Settings):
     """Blocks of good cloth behind it; 0: set by hand."""
     good_cloth_lines: int = Field(ge=0)
     """Camera lines of good cloth behind it."""
+    selvedge: SelvedgeSpec | None = None
+    """Higher beside the selvedges; None: the same everywhere."""
 
 
 class ParityResult(Settings):

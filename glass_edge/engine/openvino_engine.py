@@ -21,6 +21,9 @@ from glass_edge.engine.base import EngineError, EngineFacts, TileShapeError
 from glass_edge.engine.manifest import MODEL_NAME, TileSpec
 from glass_edge.engine.openvino_model import compile_tile_model, device_name, supported_precisions, thread_plan
 
+RUNTIME = "openvino"
+"""Name of this runtime in manifests and events."""
+
 
 class OpenVinoEngine:
     """An ONNX graph on the CPU.
@@ -46,7 +49,7 @@ class OpenVinoEngine:
         self.max_batch = settings.max_batch
         self.depth = settings.depth
         threads, _ = thread_plan(settings)
-        self.facts = EngineFacts("openvino", str(ov.__version__), f"CPU: {device_name()}", precision, threads)
+        self.facts = EngineFacts(RUNTIME, str(ov.__version__), f"CPU: {device_name()}", precision, threads)
         self._name = name
         self._free = deque(_Slot(compiled, self.max_batch) for _ in range(self.depth))
         self._busy: deque[_Slot] = deque()

@@ -107,7 +107,7 @@ def cover(
         tile: shape of a tile.
         most: when there are more tiles than this, so many of them, evenly spread.
         jitter_px: tiles overlap by so much and are shifted at random (the same way each time) by up to as much, so that
-            they do not all meet a weave of just this period in the same phase.
+            they do not all meet a weave of just this period in the same phase; up to so much of the ends is left out.
     """
     rng = np.random.default_rng([STATISTICS_STREAM, jitter_px])
     origins = []
@@ -117,10 +117,13 @@ def cover(
         columns = _steps(place.first, place.last, tile.width_px - 2 * tile.halo_px, jitter_px)
         shifts = rng.integers(0, jitter_px, size=(len(rows), len(columns), 2), endpoint=True)
         for (i, row), (j, column) in product(enumerate(rows), enumerate(columns)):
-            # the first and the last stay, so that the ends are covered
-            down = shifts[i, j, 0] if 0 < i < len(rows) - 1 else 0
-            right = shifts[i, j, 1] if 0 < j < len(columns) - 1 else 0
-            origins.append((index, min(row + int(down), place.last_row), min(column + int(right), place.last)))
+            down, right = (int(shift) for shift in shifts[i, j])
+            # the last of several is shifted back, or it would always stay
+            row_shifted = max(0, row - down) if 0 < i == len(rows) - 1 else min(row + down, place.last_row)
+            column_shifted = (
+                max(place.first, column - right) if 0 < j == len(columns) - 1 else min(column + right, place.last)
+            )
+            origins.append((index, row_shifted, column_shifted))
     chosen = range(len(origins)) if most is None or len(origins) <= most else np.arange(most) * len(origins) // most
     for number in chosen:
         index, row, column = origins[number]

@@ -9,7 +9,6 @@ on. The fingerprint identifies the images used, names and contents.
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,9 +20,10 @@ from numpy.typing import NDArray
 
 from glass_edge.errors import GlassEdgeError, InputError
 from glass_edge.fabric.geometry import ClothSpan
-from glass_edge.files import make_folder, sha256_file
+from glass_edge.files import sha256_file
 from glass_edge.glass.data_folder import good_files, relative_name
 from glass_edge.glass.data_images import ImageHeader, read_header, read_pixels
+from glass_edge.glass.data_store import PixelStore
 
 Pixels = NDArray[np.uint8]
 SpanFinder = Callable[[Pixels], ClothSpan]
@@ -152,7 +152,7 @@ def load_good_data(
     headers = _headers(files, problems)
     _check_headers(headers, tile, problems)
     usable = [name for name in files if name not in problems]
-    store = _PixelStore([headers[name] for name in usable], tile.channels, memory_limit_bytes, cache_folder)
+    store = PixelStore([headers[name] for name in usable], tile.channels, memory_limit_bytes, cache_folder)
     strips: dict[str, ClothStrip] = {}
     hashes: dict[str, str] = {}
     for name in usable:
@@ -258,33 +258,3 @@ def _check_headers(headers: Mapping[str, ImageHeader], tile: TileShape, problems
             problems[name] = "an RGB image, but tile.channels = 1; convert it to grey or set tile.channels = 3"
         elif (reason := too_small(header, tile)) is not None:
             problems[name] = reason
-
-
-class _PixelStore:
-    """Keeps decoded pixels in memory, or in one mapped file when there are too many."""
-
-    def __init__(
-        self, headers: Sequence[ImageHeader], channels: int, limit_bytes: int, cache_folder: Path | None
-    ) -> None:
-        total = sum(header.lines * header.width_px * channels for header in headers)
-        self._mapped: NDArray[np.uint8] | None = None
-        self._used = 0
-        if total > limit_bytes:
-            place = None if cache_folder is None else make_folder(cache_folder)
-            try:
-                with tempfile.TemporaryFile(dir=place) as file:  # without a name already: gone with the process
-                    self._mapped = np.memmap(file, np.uint8, "w+", shape=(total,))
-            except OSError as error:
-                raise InputError(
-                    f"{place or tempfile.gettempdir()}: no room for {total / 2**30:.1f} GiB of decoded images "
-                    f"({error.strerror}); free space"
-                ) from error
-
-    def keep(self, pixels: Pixels) -> Pixels:
-        """The same pixels, where they can stay."""
-        if self._mapped is None:
-            return pixels
-        kept = self._mapped[self._used : self._used + pixels.size].reshape(pixels.shape)
-        self._used += pixels.size
-        kept[...] = pixels
-        return kept

@@ -114,11 +114,18 @@ class Evaluation:
     images: list[ImageEvaluation] = field(default_factory=list)
     _pixels: PixelPool = field(default_factory=PixelPool)
 
-    def add(self, image: LabelledStrip, scores: Scores) -> ImageEvaluation:
-        """Judge one image and add it."""
+    def add(self, image: LabelledStrip, scores: Scores, plain: Scores | None = None) -> ImageEvaluation:
+        """Judge one image and add it.
+
+        Args:
+            image: with its mask.
+            scores: what the threshold is compared with.
+            plain: for the pixel figures, which judge the map and no threshold: the same without the offset of the
+                selvedge zone; None: `scores`.
+        """
         judged = evaluate_image(image, scores, self.threshold, min_area_px=self.min_area_px)
         self.images.append(judged)
-        self._pixels.add(*pixel_map(scores, image.mask))
+        self._pixels.add(*pixel_map(scores if plain is None else plain, image.mask))
         return judged
 
     def figures(self) -> Figures:

@@ -10,6 +10,7 @@ Localization", ECCV 2024; whitening, relative lengths and re-estimated statistic
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 from collections.abc import Iterator
@@ -172,7 +173,7 @@ class Trainer:
             before.spread,
             before.mean,
             {name: tensor.detach().clone() for name, tensor in self.model.glass_head.state_dict().items()},
-            self._optimisers.state_dict(),
+            copy.deepcopy(self._optimisers.state_dict()),  # it refers to the tensors that train on
         )
         record = EpochRecord(epoch, steps, seconds, **{name: total / steps for name, total in sums.items()})
         self._watcher.finished_epoch(record, self.model, state)
@@ -197,7 +198,12 @@ def fit_closed_form(recipe: Recipe, data: GoodData, watcher: TrainingWatcher) ->
 
 
 def use_threads(count: int) -> int:
-    """Let PyTorch compute with `count` threads (0: one for each core this process may use); returns the number."""
+    """Let PyTorch compute with `count` threads (0: one for each core this process may use); returns the number.
+
+    Denormal numbers become zero: where the discriminator is sure the ascent's gradients are that small, and a CPU takes
+    a hundred times as long over them. To be called before the first computation, so that all threads inherit it.
+    """
+    torch.set_flush_denormal(True)
     threads = count or len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
     return threads

@@ -8,6 +8,7 @@ random is drawn from (seed, stream, epoch, index).
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import pickle
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from glass_edge.config.recipe import Recipe
 from glass_edge.errors import InputError
-from glass_edge.files import atomic_write
+from glass_edge.files import write_bytes
 
 STATE_NAME = "training-state.pt"
 _FORMAT = 1
@@ -69,8 +70,9 @@ def save_state(folder: Path, state: TrainingState, recipe: Recipe, fingerprint: 
         "head": state.head,
         "optimisers": state.optimisers,
     }
-    with atomic_write(folder / STATE_NAME) as stream:
-        torch.save(content, stream)
+    stream = io.BytesIO()  # PyTorch turns a failed write into an error of its own
+    torch.save(content, stream)
+    write_bytes(folder / STATE_NAME, stream.getvalue())
 
 
 def load_state(folder: Path, recipe: Recipe, fingerprint: str) -> TrainingState:

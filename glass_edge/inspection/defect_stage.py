@@ -33,6 +33,7 @@ from glass_edge.inspection.parameters import StyleParameters
 from glass_edge.inspection.receive_times import ReceiveTimes
 from glass_edge.inspection.run_state import RunState
 from glass_edge.inspection.score_strip import ScoreStrip
+from glass_edge.inspection.selvedge_zone import lower_selvedges
 from glass_edge.inspection.sink import DefectCrop, Fault, InspectionSink, Latency, Progress
 from glass_edge.inspection.smoothing import StripSmoother
 from glass_edge.inspection.tracker import DefectRules, DefectTracker
@@ -186,6 +187,8 @@ class DefectStage:
         return ScoreStrip(first_line, self._smoothed_line, self._stride, self._segment.first_cell, rows)
 
     def _smoothed(self, strip: ScoreStrip) -> None:
+        assert self._segment is not None
+        strip = lower_selvedges(strip, self._segment.segment.cloth, self._segment.width_px, self._style.selvedge)
         self._ring.add_scores(strip)
         self._sink.scores(strip)
         self._report(self._tracker.push(strip))

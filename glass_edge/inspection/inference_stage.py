@@ -158,7 +158,7 @@ class InferenceStage:
             found, width, self._margin_mm, self._scale, halo_px=self._halo_px, stride_px=self._engine.score_stride_px
         )
         plan = self._scorer.begin(first_line, width, channels, inspected)
-        self._outbox.put(SegmentStart(Segment(first_line, found, inspected, self._source), plan.first_cell))
+        self._outbox.put(SegmentStart(Segment(first_line, found, inspected, self._source), plan.first_cell, width))
         for seen in self._head.take_all():
             self._feed(seen)
 

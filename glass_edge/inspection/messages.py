@@ -40,10 +40,11 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class SegmentStart:
-    """A segment begins; `first_cell` is the score cell of its strips' column 0."""
+    """A segment begins; `first_cell` is the score cell of its strips' column 0, `width_px` that of a line."""
 
     segment: Segment
     first_cell: int
+    width_px: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from glass_edge.config.inspection import InspectionSettings
 from glass_edge.engine.base import Engine, TileShapeError
-from glass_edge.engine.manifest import Manifest
+from glass_edge.engine.manifest import Manifest, ThresholdSpec
 from glass_edge.errors import InputError
 from glass_edge.fabric.geometry import ClothSpan, WebScale
+from glass_edge.inspection.selvedge_zone import SelvedgeZone
 
 SpanFinder = Callable[[NDArray[np.uint8]], ClothSpan]
 """Finds the cloth in lines uint8 (n, width[, 3]), n at least 16; raises a GlassEdgeError when there is none."""
@@ -31,12 +32,14 @@ class StyleParameters:
         halo_px: border of a tile whose scores are not used.
         smoothing_sigma_px: Gaussian sigma on the strip, camera px.
         threshold_logit: alarm threshold on the smoothed logit.
+        selvedge: where it is higher.
     """
 
     style: str
     halo_px: int
     smoothing_sigma_px: float
     threshold_logit: float
+    selvedge: SelvedgeZone | None = None
 
 
 def style_parameters(manifest: Manifest, engine: Engine, settings: InspectionSettings) -> StyleParameters:
@@ -59,7 +62,14 @@ def style_parameters(manifest: Manifest, engine: Engine, settings: InspectionSet
         halo_px=tile.halo_px,
         smoothing_sigma_px=manifest.smoothing_sigma_px if sigma is None else sigma,
         threshold_logit=manifest.threshold.logit if threshold is None else threshold,
+        selvedge=selvedge_zone(manifest.threshold),
     )
+
+
+def selvedge_zone(threshold: ThresholdSpec) -> SelvedgeZone | None:
+    """Where the threshold is higher; None: it is the same everywhere."""
+    selvedge = threshold.selvedge
+    return None if selvedge is None else SelvedgeZone(selvedge.zone_px, selvedge.offset_logit)
 
 
 def inspected_span(

@@ -37,7 +37,7 @@ def test_the_true_network_passes(model: bytes, tile: TileSpec, golden: GoldenSet
 
 def test_a_shifted_cell_does_not_pass(model: bytes, tile: TileSpec, golden: GoldenSet) -> None:
     changed = golden.maps.copy()
-    changed[3, 4, 5] += 2 * tolerance_for("f32", golden)
+    changed[3, 4, 5] += 2 * tolerance_for("f32", golden, 1.0)
     with OpenVinoEngine(model, tile, F32) as engine:
         result = measure(engine, GoldenSet(golden.tiles, changed), threshold_logit=1.0)
     assert not result.passed
@@ -77,6 +77,22 @@ def test_an_engine_that_opens_has_passed(bundle: Bundle, golden: GoldenSet) -> N
         assert self_test(engine, bundle).passed
     with open_engine(bundle, F32) as engine:
         np.testing.assert_allclose(engine.infer(golden.tiles[:2]), golden.maps[:2], atol=2e-5)
+
+
+def test_scores_in_the_halo_are_not_compared(model: bytes, manifest: Manifest, golden: GoldenSet) -> None:
+    maps = golden.maps.copy()
+    maps[:, 0, :] += 5.0
+    shifted = GoldenSet(golden.tiles, maps)
+    with OpenVinoEngine(model, manifest.tile, F32) as engine:
+        assert not measure(engine, shifted, threshold_logit=1e3).passed
+        assert measure(engine, shifted, threshold_logit=1e3, halo_px=16).passed
+
+
+def test_reduced_precision_is_measured_on_the_scale_of_the_threshold(golden: GoldenSet) -> None:
+    loud = GoldenSet(golden.tiles, golden.maps * 1000)
+    assert tolerance_for("bf16", loud, 4.0) == tolerance_for("bf16", golden, -4.0) == pytest.approx(0.4)
+    assert tolerance_for("bf16", golden, 0.1) == pytest.approx(0.05)
+    assert tolerance_for("f32", loud, 4.0) > tolerance_for("f32", golden, 4.0)
 
 
 def record(precision: str, passed: bool, tolerance: float) -> ParityResult:

@@ -67,16 +67,19 @@ def test_selvedge_share_is_the_share_of_crops_at_a_selvedge() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(lines=st.integers(64, 200), width=st.integers(48, 180), left=st.integers(0, 100))
-def test_cover_leaves_no_scored_cell_out(lines: int, width: int, left: int) -> None:
+@given(
+    lines=st.integers(64, 200), width=st.integers(48, 180), left=st.integers(0, 100), jitter=st.sampled_from([0, 1, 15])
+)
+def test_cover_leaves_no_scored_cell_out(lines: int, width: int, left: int, jitter: int) -> None:
     left = min(left, width - 48)
     tile = TileShape(64, 48, 16, 3)
     seen = np.zeros((lines, width), np.int64)
-    for pixels in cover([coordinates(lines, width, ClothSpan(left, width))], tile):
+    for pixels in cover([coordinates(lines, width, ClothSpan(left, width))], tile, jitter_px=jitter):
         assert pixels.shape == (64, 48, 3)
         inside = pixels[16:-16:2, 16:-16:2].astype(int) * 2
         seen[inside[..., 0].min() : inside[..., 0].max() + 2, inside[..., 1].min() : inside[..., 1].max() + 2] += 1
-    assert (seen[17 : lines - 17, left + 17 : width - 17] > 0).all()
+    edge = 17 + jitter
+    assert (seen[edge : lines - edge, left + edge : width - edge] > 0).all()
 
 
 def test_cover_thins_evenly() -> None:

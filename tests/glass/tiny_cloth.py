@@ -29,11 +29,11 @@ PUBLISHED: dict[str, Any] = {
 }
 
 
-def weave(rng: np.random.Generator, lines: int, width: int) -> NDArray[np.uint8]:
+def weave(rng: np.random.Generator, lines: int, width: int, noise: float = 6.0) -> NDArray[np.uint8]:
     """Plain weave of 4 px with noise, grey."""
     rows, columns = np.mgrid[:lines, :width]
     pattern = 110 + 40 * np.sign(np.sin(rows * np.pi / 4) * np.sin(columns * np.pi / 4))
-    return np.clip(pattern + rng.normal(0, 6, (lines, width)), 0, 255).astype(np.uint8)
+    return np.clip(pattern + rng.normal(0, noise, (lines, width)), 0, 255).astype(np.uint8)
 
 
 def save(path: Path, pixels: NDArray[np.uint8]) -> Path:
@@ -42,10 +42,10 @@ def save(path: Path, pixels: NDArray[np.uint8]) -> Path:
     return path
 
 
-def paint_good(folder: Path, count: int = 4, size: tuple[int, int] = (80, 160)) -> Path:
+def paint_good(folder: Path, count: int = 4, size: tuple[int, int] = (80, 160), noise: float = 6.0) -> Path:
     rng = np.random.default_rng(0)
     for index in range(count):
-        save(folder / f"{index:02d}.png", weave(rng, *size))
+        save(folder / f"{index:02d}.png", weave(rng, *size, noise))
     return folder
 
 
