@@ -35,7 +35,7 @@ class ModelSettings(Settings):
     those behind it: what a Gaussian around good cloth would say. Published: none."""
     prior_alpha: float = Field(default=3.0, gt=0, le=1000)
     """First value of alpha."""
-    prior_beta: float = Field(default=1.5, ge=0, le=1000)
+    prior_beta: float = Field(default=3.0, ge=0, le=1000)
     """First value of beta; the mean square of whitened good cloth is 1 on average."""
     prior_learnable: bool = True
     """Train alpha and beta."""

@@ -69,6 +69,10 @@ textures = "dtd/images"
 
 [training]
 epochs = 640
+samples_per_epoch = 392
+batch = 8
+adaptor_lr = 1e-4
+discriminator_lr = 2e-4
 schedule = "constant"
 selvedge_share = 0.0
 keep_norm_statistics = "last"

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from glass_edge.config.base import Settings
 
 BUILTIN = "builtin"
-_ABSOLUTE = {"noise_sigma": 0.015, "step_length": 0.001, "band_low": 0.5, "band_high": 1.0}
+_ABSOLUTE = {"noise_sigma": 0.015, "step_length": 0.001, "band_low": 0.5, "band_high": 1.0, "points": 0, "weight": 1.0}
 _SPHERE = {"band_low": 1.0, "band_high": 2.0}
 
 
@@ -30,24 +30,24 @@ class GasSettings(Settings):
     relative: bool = True
     """Lengths are multiples of the spread of normal features: noise_sigma a feature, step_length and the manifold's
     band times sqrt(number of features). false: absolute, as published."""
-    noise_sigma: float = Field(default=0.5, gt=0, le=100)
+    noise_sigma: float = Field(default=2.0, gt=0, le=100)
     """Standard deviation of the noise, a feature; relative = false: 0.015."""
     steps: int = Field(default=20, ge=0, le=1000)
     """Ascent steps; 0: noise alone."""
-    step_length: float = Field(default=0.01, ge=0, le=100)
+    step_length: float = Field(default=0.004, ge=0, le=100)
     """Length of a step; relative = false: 0.001."""
     projection_period: int = Field(default=5, ge=1, le=1000)
     """The points are moved back into their band after every so many steps."""
-    band_low: float = Field(default=0.4, ge=0, le=1000)
+    band_low: float = Field(default=1.6, ge=0, le=1000)
     """Least distance of a synthetic point; relative = false: 0.5. Hypersphere: in radii, 1; for masked points of
     synthetic images twice that."""
-    band_high: float = Field(default=1.0, gt=0, le=1000)
+    band_high: float = Field(default=4.0, gt=0, le=1000)
     """Largest distance of a synthetic point; relative = false: 1. Hypersphere: in radii, 2; for masked points twice
     that."""
-    points: int = Field(default=0, ge=0)
-    """Normal points of a batch that are used, drawn anew each step; 0: all, as published."""
-    weight: float = Field(default=1.0, ge=0, le=100)
-    """Weight of their term in the loss; published: 1."""
+    points: int = Field(default=1024, ge=0)
+    """Normal points of a batch that are used, drawn anew each step; relative = false: 0, which is all, as published."""
+    weight: float = Field(default=0.1, ge=0, le=100)
+    """Weight of their term in the loss; relative = false: 1, as published."""
     full_steps: bool = False
     """Ascend by the logits, whose gradient does not fade where the discriminator is sure; published: false."""
     moves_statistics: bool = True
@@ -75,7 +75,7 @@ class LasSettings(Settings):
 
     enabled: bool = True
     """Use them in training."""
-    source: Literal["perlin", "cloth", "mixed"] = "mixed"
+    source: Literal["perlin", "cloth", "mixed"] = "cloth"
     """Shapes: Perlin blobs (published), lines and specks like weaving defects, or both."""
     cloth_share: float = Field(default=0.5, ge=0, le=1)
     """Share of lines and specks under `mixed`."""

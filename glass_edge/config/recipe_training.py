@@ -14,16 +14,16 @@ class TrainingSettings(Settings):
 
     method: Literal["glass", "mahalanobis"] = "glass"
     """`mahalanobis`: no training, the logit is the mean square of the whitened features."""
-    epochs: int = Field(default=20, ge=1, le=100_000)
+    epochs: int = Field(default=8, ge=1, le=100_000)
     """Epochs; published: 640."""
-    samples_per_epoch: int = Field(default=392, ge=1, le=1_000_000)
-    """An epoch ends with the batch after which more crops than this were seen."""
-    batch: int = Field(default=8, ge=1, le=1024)
-    """Crops a step."""
-    adaptor_lr: float = Field(default=1e-4, ge=0, le=1)
-    """Learning rate of the adaptor."""
-    discriminator_lr: float = Field(default=2e-4, gt=0, le=1)
-    """Learning rate of the discriminator."""
+    samples_per_epoch: int = Field(default=200, ge=1, le=1_000_000)
+    """An epoch ends with the batch after which more crops than this were seen; published: 392."""
+    batch: int = Field(default=4, ge=1, le=1024)
+    """Crops a step; published: 8."""
+    adaptor_lr: float = Field(default=3e-4, ge=0, le=1)
+    """Learning rate of the adaptor; published: 1e-4."""
+    discriminator_lr: float = Field(default=2e-3, gt=0, le=1)
+    """Learning rate of the discriminator; published: 2e-4."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """Both learning rates stay (`constant`, published), or fall to a fiftieth over all epochs along a cosine."""
     hard_quantile: float = Field(default=0.5, ge=0, lt=1)

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 Coverage = NDArray[np.float32]
 
+MARKED = 0.3
+"""Coverage from which on a pixel counts as part of the defect; fainter edges are hardly seen."""
 _REFERENCE_AREA_PX = 256 * 256
 _DASH_PX = 4
 
@@ -53,7 +55,7 @@ def draw_cloth_defects(rng: np.random.Generator, height: int, width: int, config
     """Coverage of each pixel by defects, float32 (height, width) in [0, 1]; edges are one pixel soft."""
     coverage = np.zeros((height, width), np.float32)
     areas = height * width / _REFERENCE_AREA_PX
-    while not (coverage >= 0.5).any():  # a speck of 2 px between pixel centres may cover none by half
+    while not (coverage >= MARKED).any():  # a speck of 2 px between pixel centres may cover none by half
         for _ in range(max(1, round(areas * rng.integers(*config.count, endpoint=True)))):
             defect = np.zeros_like(coverage)
             if rng.random() >= config.line_share:
@@ -63,9 +65,16 @@ def draw_cloth_defects(rng: np.random.Generator, height: int, width: int, config
             else:
                 _add_line(rng, defect.T, config)
             if rng.random() < config.soft_share:
-                defect = np.asarray(cv2.GaussianBlur(defect, (0, 0), float(rng.uniform(0.5, 1.2))), np.float32)
+                defect = _soften(defect, float(rng.uniform(0.5, 1.2)))
             np.maximum(coverage, defect, out=coverage)
     return coverage
+
+
+def _soften(defect: Coverage, sigma_px: float) -> Coverage:
+    """Blur the edges and keep the peak: a blurred speck of 3 px would fade below what is marked as a defect."""
+    peak = float(defect.max())
+    soft = cv2.GaussianBlur(defect, (0, 0), sigma_px)
+    return np.asarray(soft * (peak / max(float(soft.max()), 1e-6)), np.float32)
 
 
 def _add_line(rng: np.random.Generator, coverage: Coverage, config: ClothDefectConfig) -> None:

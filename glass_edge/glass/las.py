@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from glass_edge.errors import InputError
-from glass_edge.glass.cloth_defects import ClothDefectConfig, draw_cloth_defects
+from glass_edge.glass.cloth_defects import MARKED, ClothDefectConfig, draw_cloth_defects
 from glass_edge.glass.perlin import draw_perlin, rotate
 
 Mask = NDArray[np.bool_]
@@ -63,7 +63,8 @@ class LasMask:
 
     Attributes:
         coverage: float32 (height, width) in [0, 1]: 0 or 1 for Perlin masks, soft edges for cloth defects.
-        grid: bool (rows, columns) of the score grid: cells touched by a pixel covered by half or more.
+        grid: bool (rows, columns) of the score grid: cells touched by a pixel covered by half or more (by
+            `MARKED` or more for cloth defects).
         opacity: weight of the normal image under the mask.
         is_cloth: shaped like weaving defects (True) or Perlin blobs.
     """
@@ -138,7 +139,7 @@ def draw_las_mask(
         coverage, opacity, is_cloth = _draw_once(rng, size_px, config)
         if foreground is not None:
             coverage = coverage * foreground
-        cells = grid_mask(coverage >= 0.5, *grid)
+        cells = grid_mask(coverage >= (MARKED if is_cloth else 0.5), *grid)
         if cells.any():
             return LasMask(coverage, cells, opacity, is_cloth)
     place = "" if foreground is None else f" inside its foreground of {np.count_nonzero(foreground)} px"

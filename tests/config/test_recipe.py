@@ -78,6 +78,7 @@ def test_the_published_model_can_be_said(tmp_path: Path) -> None:
     gas = recipe.gas
     assert (gas.noise_sigma, gas.steps, gas.step_length, gas.projection_period) == (0.015, 20, 0.001, 5)
     assert (gas.band_low, gas.band_high, gas.moves_statistics, gas.full_steps) == (0.5, 1.0, True, False)
+    assert (gas.points, gas.weight) == (0, 1.0)
     assert recipe.warnings() == []  # 0.015 sqrt(1536) = 0.588 lies in the band
 
 
@@ -132,7 +133,7 @@ def test_number_of_features_is_that_of_the_features(level_width: int, width: int
         ('[data]\nfolder = "x"\n[tile]\nchannels = 2\n', "tile.channels = 2"),
         ('[data]\nfolder = "x"\n[model]\nwhiten = false\n', "prior = 'whitened' needs whiten = true"),
         ('[data]\nfolder = "x"\n[model]\nshrinkage = 1.5\n', "a number from 0 to 1, or 'oas'"),
-        ('[data]\nfolder = "x"\n[gas]\nband_low = 2.0\n', "band_high = 1.0 is below band_low = 2.0"),
+        ('[data]\nfolder = "x"\n[gas]\nband_low = 5.0\n', "band_high = 4.0 is below band_low = 5.0"),
         ('[data]\nfolder = "x"\nholdout = 0\n', "data.holdout = 0"),
         ('[data]\nfolder = "x"\nspan = { left_px = 9, right_px = 9 }\n', "right_px must exceed left_px = 9"),
         ('style = "a/b"\n[data]\nfolder = "x"\n', "style = 'a/b'"),
