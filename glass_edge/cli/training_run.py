@@ -26,7 +26,14 @@ from glass_edge.glass.crops import cover
 from glass_edge.glass.data import GoodData, load_good_data
 from glass_edge.glass.model import StyleModel
 from glass_edge.glass.run_folder import RunFolder
-from glass_edge.glass.trainer import EpochRecord, Trainer, TrainingStopped, fit_closed_form, use_threads
+from glass_edge.glass.trainer import (
+    EpochRecord,
+    Trainer,
+    TrainingStopped,
+    fit_closed_form,
+    flushed_denormals,
+    use_threads,
+)
 from glass_edge.glass.trainer_features import tile_shape
 from glass_edge.glass.trainer_state import TrainingState, load_state
 
@@ -59,6 +66,7 @@ class TrainingReport:
         return not self.stopped or self.epochs > 0
 
 
+@flushed_denormals()
 def train(
     recipe_file: Path, recipe: Recipe, run_folder: Path, progress: TrainingProgress, *, resume: bool
 ) -> TrainingReport:

@@ -14,7 +14,7 @@ import copy
 import os
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
@@ -197,13 +197,22 @@ def fit_closed_form(recipe: Recipe, data: GoodData, watcher: TrainingWatcher) ->
     return fit_mahalanobis(recipe, tiles())
 
 
-def use_threads(count: int) -> int:
-    """Let PyTorch compute with `count` threads (0: one for each core this process may use); returns the number.
+@contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Let PyTorch take denormal numbers for zero meanwhile.
 
-    Denormal numbers become zero: where the discriminator is sure the ascent's gradients are that small, and a CPU takes
-    a hundred times as long over them. To be called before the first computation, so that all threads inherit it.
+    Where the discriminator is sure the ascent's gradients are that small, and a CPU takes far longer over them. Around
+    everything that computes, so that all threads inherit it.
     """
     torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def use_threads(count: int) -> int:
+    """Let PyTorch compute with `count` threads (0: one for each core this process may use); returns the number."""
     threads = count or len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
     return threads

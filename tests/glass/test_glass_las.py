@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glass_edge.errors import InputError
-from glass_edge.glass.cloth_defects import ClothDefectConfig, draw_cloth_defects
+from glass_edge.glass.cloth_defects import MARKED, ClothDefectConfig, draw_cloth_defects
 from glass_edge.glass.las import (
     LasConfig,
     MaskSource,
@@ -66,7 +66,7 @@ def test_drawn_masks_reach_the_grid_and_repeat(seed: int, source: MaskSource, he
     assert np.array_equal(one.coverage, two.coverage)
     assert one.opacity == two.opacity
     assert one.grid.any()
-    assert np.array_equal(one.grid, grid_mask(one.coverage >= 0.5, height // 4, 32))
+    assert np.array_equal(one.grid, grid_mask(one.coverage >= (MARKED if one.is_cloth else 0.5), height // 4, 32))
     assert 0 <= one.coverage.min() <= one.coverage.max() <= 1
 
 

@@ -106,7 +106,9 @@ def test_every_kind_of_recipe_trains(folder: Path, tables: dict[str, Any]) -> No
         assert not torch.equal(before.state_dict()[name], after[name]), name
         assert not torch.equal(watcher.states[0].head[name], after[name]), name
     for record in watcher.records:
-        assert record.total == pytest.approx(record.normal + record.gaussian + record.focal, abs=1e-5)
+        assert record.total == pytest.approx(
+            record.normal + trainer.recipe.gas.weight * record.gaussian + record.focal, abs=1e-5
+        )
         assert (record.gaussian > 0) == trainer.recipe.gas.enabled
         assert (record.focal > 0) == trainer.recipe.las.enabled
         assert 0 <= record.anomalous_right <= 1
