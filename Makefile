@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # pip keeps development on one set of versions; pyproject.toml keeps wide bounds for users
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-dev.txt
 
-.PHONY: demo test test-slow test-gpu lint format clean
+.PHONY: demo test test-slow lint format clean
 
 # run-time dependencies only: no torch
 $(VENV)/.runtime: pyproject.toml constraints-dev.txt
@@ -31,9 +31,6 @@ test: lint
 
 test-slow: lint
 	$(BIN)/pytest -m slow
-
-test-gpu: $(VENV)/.dev
-	$(BIN)/pytest -m gpu
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
