@@ -6,6 +6,7 @@ Promises: scores come from the line's own strip path; blocks in the selvedge zon
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -67,11 +68,7 @@ def good_threshold(engine: Engine, recipe: Recipe, strips: Sequence[GoodStrip]) 
         body, selvedge = selvedge, body
     evidence = _evidence(body, recipe, lines)
     spec = ThresholdSpec(
-        logit=evidence.logit,
-        method=evidence.method,
-        quantile=evidence.quantile,
-        n_blocks=evidence.n_blocks,
-        good_cloth_lines=evidence.good_cloth_lines,
+        **dataclasses.asdict(evidence),
         selvedge=_selvedge(selvedge, recipe, lines, evidence.logit),
     )
     return GoodThreshold(spec, tuple(found))

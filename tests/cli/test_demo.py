@@ -11,21 +11,10 @@ import pytest
 from PIL import Image
 from station_support import journal_events, make_bundle
 
-from glass_edge.cli import main
 from glass_edge.inspection.overlay import FOUND_RGB, TRUE_RGB
 
 Run = Callable[..., tuple[int, str, str]]
 KEYS = {"defects_true", "defects_found", "false_alarms", "events_received", "metres", "engine", "seconds"}
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = main.run([str(argument) for argument in arguments])
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def test_the_demonstration_plays_two_rolls_and_proves_what_it_says(tmp_path: Path, run: Run) -> None:

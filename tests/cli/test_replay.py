@@ -6,41 +6,18 @@ import json
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from station_support import cloth, cut_off, glass_edge, journal_events, make_bundle, save, spotted
 
-from glass_edge.cli import main
 from glass_edge.config.events import EventSettings
 from glass_edge.engine.bundle import Bundle
 from glass_edge.engine.manifest import MODEL_NAME
 from glass_edge.events.publisher import Publisher
-from glass_edge.service.runtime_folder import runtime_folder
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(tmp_path_factory.mktemp("engines"))
-
-
-@pytest.fixture
-def sockets() -> Iterator[Path]:
-    with runtime_folder() as folder:
-        yield folder
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = main.run([str(argument) for argument in arguments])
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def _endpoints(sockets: Path, *names: str) -> list[str]:

@@ -5,40 +5,17 @@ from __future__ import annotations
 import json
 import signal
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from station_support import cloth, glass_edge, journal_events, make_bundle, save, spotted
+from station_support import cloth, glass_edge, journal_events, save, spotted
 
-from glass_edge.cli import main
 from glass_edge.config.station import load_station
 from glass_edge.engine.bundle import Bundle
-from glass_edge.service.runtime_folder import runtime_folder
 
 Run = Callable[..., tuple[int, str, str]]
 SAMPLE = Path(__file__).parents[2] / "deploy" / "replay-station.toml"
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(tmp_path_factory.mktemp("engines"))
-
-
-@pytest.fixture
-def sockets() -> Iterator[Path]:
-    with runtime_folder() as folder:
-        yield folder
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = main.run([str(argument) for argument in arguments])
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def _station(folder: Path, sockets: Path, bundle: Bundle, camera: str) -> Path:
