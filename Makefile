@@ -29,7 +29,12 @@ lint: $(VENV)/.dev
 test: lint
 	$(BIN)/pytest
 
-test-slow: lint
+# what the slow tests need besides: Ray and its 240 MB
+$(VENV)/.slow: $(VENV)/.dev
+	$(PIP) --editable '.[train,ray]'
+	touch $@
+
+test-slow: lint $(VENV)/.slow
 	$(BIN)/pytest -m slow
 
 format: $(VENV)/.dev

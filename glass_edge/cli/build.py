@@ -72,9 +72,9 @@ def build(
         _teller(),
     )
     if as_json:
-        typer.echo(json.dumps(_document(built), indent=2))
+        typer.echo(json.dumps(built_document(built), indent=2))
     else:
-        _print(built)
+        print_built(built)
 
 
 def _teller() -> Say:
@@ -85,7 +85,8 @@ def _teller() -> Say:
     return console.print
 
 
-def _document(built: Built) -> dict[str, object]:
+def built_document(built: Built) -> dict[str, object]:
+    """A bundle and what its building showed, as JSON values."""
     manifest = built.bundle.manifest
     return {
         "bundle": str(built.bundle.folder),
@@ -100,7 +101,8 @@ def _document(built: Built) -> dict[str, object]:
     }
 
 
-def _print(built: Built) -> None:
+def print_built(built: Built) -> None:
+    """A bundle and what its building showed, for a person."""
     manifest = built.bundle.manifest
     typer.echo(f"{built.bundle.folder}: {len(manifest.files)} files")
     threshold = manifest.threshold

@@ -105,14 +105,9 @@ def build(request: BuildRequest, say: Say) -> Built:
     Raises:
         InputError: checkpoint, images or version are wrong. ParityError: f32 is not what the checkpoint says.
     """
-    version = request.version or datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    if not re.fullmatch(STYLE_PATTERN, version):
-        raise InputError(f"--version {version}: give letters, digits, '_', '.', '-', a letter or digit first")
     say(f"reading {request.checkpoint}")
     model, recipe, info = load_checkpoint(request.checkpoint)
-    target = request.engines / recipe.style / version
-    if target.exists():
-        raise InputError(f"{target} exists; versions are never overwritten: choose another --version")
+    target = new_bundle_folder(request.engines, recipe.style, request.version)
     images = find_images(recipe, info.holdout, request.data, request.threshold_images)
     say("exporting the graph")
     fused = FusedModel(model)
@@ -148,9 +143,24 @@ def build(request: BuildRequest, say: Say) -> Built:
         files = portable_files(request.checkpoint)
         contents |= {f"{CHECKPOINT_FOLDER}/{name}": content for name, content in files.items()}
     say(f"writing {target}")
-    manifest = _manifest(recipe, info, version=version, tile=tile, threshold=threshold, parity=parity)
+    manifest = _manifest(recipe, info, version=target.name, tile=tile, threshold=threshold, parity=parity)
     bundle = write_bundle(request.engines, manifest, contents)
     return Built(bundle, error, int(np.count_nonzero(golden.maps >= threshold.logit)))
+
+
+def new_bundle_folder(engines: Path, style: str, version: str | None) -> Path:
+    """Folder of a bundle to come, `engines`/`style`/`version`; without a version, the UTC time is one.
+
+    Raises:
+        InputError: no name for a version, or one that is there.
+    """
+    version = version or datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    if not re.fullmatch(STYLE_PATTERN, version):
+        raise InputError(f"--version {version}: give letters, digits, '_', '.', '-', a letter or digit first")
+    target = engines / style / version
+    if target.exists():
+        raise InputError(f"{target} exists; versions are never overwritten: choose another --version")
+    return target
 
 
 def _golden_set(

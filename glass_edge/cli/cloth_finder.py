@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glass_edge.calibration.selvedge import find_cloth_span
-from glass_edge.config.recipe_data import DataSettings
+from glass_edge.config.recipe_data import NO_FOREGROUND, DataSettings
 from glass_edge.errors import InputError
 from glass_edge.fabric.geometry import ClothSpan
 
@@ -24,6 +24,8 @@ def cloth_finder(settings: DataSettings) -> SpanFinder:
     if settings.span != "auto":
         fixed = settings.span.to_span()
         return lambda lines: fixed
+    if settings.foreground != NO_FOREGROUND:  # pictures of parts have no selvedges
+        return lambda lines: ClothSpan(0, lines.shape[1])
 
     def find(lines: NDArray[np.uint8]) -> ClothSpan:
         try:

@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glass_edge.cli.cloth_finder import cloth_finder
-from glass_edge.cli.good_strips import GoodImages, find_images, read_strips
+from glass_edge.cli.good_strips import find_images, read_strips
 from glass_edge.cli.good_threshold import good_threshold
 from glass_edge.cli.torch_engine import TorchEngine
 from glass_edge.config.engine import EngineSettings
-from glass_edge.config.recipe import Recipe
 from glass_edge.config.recipe_data import DataSettings
 from glass_edge.engine.base import Engine
 from glass_edge.engine.bundle import load_bundle
@@ -28,6 +27,7 @@ from glass_edge.engine.manifest import MANIFEST_NAME, ThresholdSpec
 from glass_edge.fabric.geometry import ClothSpan
 from glass_edge.glass.checkpoint import CHECKPOINT_FOLDER, checkpoint_folder, load_checkpoint
 from glass_edge.glass.data import OnBadImage, SpanFinder, TileShape
+from glass_edge.glass.epoch_heads import load_epoch
 from glass_edge.glass.trainer import use_threads
 from glass_edge.glass.trainer_features import tile_shape
 from glass_edge.inspection.one_shot import score_strip, smooth_strip
@@ -81,13 +81,16 @@ class Subject:
 
 
 @contextmanager
-def open_subject(path: Path, *, data: Path | None = None, threshold_images: Path | None = None) -> Iterator[Subject]:
+def open_subject(
+    path: Path, *, data: Path | None = None, threshold_images: Path | None = None, epoch: int | None = None
+) -> Iterator[Subject]:
     """Open a run folder, a checkpoint folder or a bundle (a version or a style folder).
 
     Args:
         path: what to open.
         data: labelled images; also looked in for the held-out images when those of the training are gone.
         threshold_images: good images for a checkpoint's threshold instead of the held-out ones.
+        epoch: one of the epochs kept in a run folder; None: the checkpoint.
 
     Raises:
         InputError: nothing there, or damaged; the held-out images of a checkpoint are missing.
@@ -97,11 +100,13 @@ def open_subject(path: Path, *, data: Path | None = None, threshold_images: Path
             yield subject
         return
     model, recipe, info = load_checkpoint(path)
+    if epoch is not None:
+        load_epoch(path, model, epoch)
     use_threads(recipe.training.threads)
     folder = checkpoint_folder(path)
     tile = tile_shape(recipe)
     with TorchEngine(model) as engine:
-        strips = list(read_strips(_threshold_images(recipe, info.holdout, data, threshold_images), recipe))
+        strips = list(read_strips(find_images(recipe, info.holdout, None, threshold_images, or_in=data), recipe))
         yield Subject(
             path=path,
             style=recipe.style,
@@ -116,11 +121,6 @@ def open_subject(path: Path, *, data: Path | None = None, threshold_images: Path
             min_area_px=recipe.inspection.min_area_px,
             output=folder.parent if folder.name == CHECKPOINT_FOLDER else None,
         )
-
-
-def _threshold_images(recipe: Recipe, holdout: tuple[str, ...], data: Path | None, given: Path | None) -> GoodImages:
-    is_there = all((recipe.data.folder / name).is_file() for name in holdout)
-    return find_images(recipe, holdout, None if is_there else data, given)
 
 
 @contextmanager

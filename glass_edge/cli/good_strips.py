@@ -17,8 +17,9 @@ from glass_edge.cli.cloth_finder import cloth_finder
 from glass_edge.config.recipe import Recipe
 from glass_edge.errors import GlassEdgeError, InputError
 from glass_edge.fabric.geometry import ClothSpan
-from glass_edge.glass.data_folder import good_files, relative_name
+from glass_edge.glass.data_folder import good_files
 from glass_edge.glass.data_images import read_header, read_pixels
+from glass_edge.glass.data_listing import relative_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,16 @@ class GoodImages:
     origin: str
 
 
-def find_images(recipe: Recipe, holdout: tuple[str, ...], data: Path | None, given: Path | None) -> GoodImages:
+def find_images(
+    recipe: Recipe, holdout: tuple[str, ...], data: Path | None, given: Path | None, *, or_in: Path | None = None
+) -> GoodImages:
     """Images to use: those of the folder `given`, else the held-out ones of the data folder.
 
     Args:
         recipe: of the checkpoint.
         holdout: names the checkpoint recorded.
         data: where the data folder is now; None: where it was in training.
+        or_in: where held-out images are looked for when any of them is missing there; None: nowhere else.
         given: another folder with good images.
 
     Raises:
@@ -56,7 +60,9 @@ def find_images(recipe: Recipe, holdout: tuple[str, ...], data: Path | None, giv
             "the checkpoint recorded no held-out images; give good images that were not trained on: --threshold-images"
         )
     folder = data or recipe.data.folder
-    missing = [name for name in holdout if not (folder / name).is_file()]
+    missing = _missing(folder, holdout)
+    if missing and or_in is not None:
+        folder, missing = or_in, _missing(or_in, holdout)
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise InputError(
@@ -64,6 +70,10 @@ def find_images(recipe: Recipe, holdout: tuple[str, ...], data: Path | None, giv
             "Say where the data folder is now (--data), or give other good images (--threshold-images)"
         )
     return GoodImages(folder, holdout, "good images held out of training")
+
+
+def _missing(folder: Path, names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if not (folder / name).is_file()]
 
 
 @dataclass(frozen=True, slots=True)

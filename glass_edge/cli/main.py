@@ -14,7 +14,19 @@ from typing import Any
 import typer
 
 from glass_edge import __version__
-from glass_edge.cli import bench, build, bundle, config, demo, evaluate, events, replay, simulate, train
+from glass_edge.cli import (
+    bench,
+    build,
+    bundle,
+    config,
+    demo,
+    evaluate,
+    events,
+    import_reference,
+    replay,
+    simulate,
+    train,
+)
 from glass_edge.cli import run as run_station
 from glass_edge.cli.log_output import log_to_stderr
 from glass_edge.errors import GlassEdgeError
@@ -28,7 +40,20 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _module in (demo, run_station, replay, train, evaluate, build, bench, bundle, events, config, simulate):
+for _module in (
+    demo,
+    run_station,
+    replay,
+    train,
+    evaluate,
+    build,
+    import_reference,
+    bench,
+    bundle,
+    events,
+    config,
+    simulate,
+):
     _module.register(app)
 
 # typer carries a click of its own, and newer ones do not say where: its usage errors are known by their base class.

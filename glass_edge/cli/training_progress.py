@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from glass_edge.glass.trainer import EpochRecord
+    from glass_edge.glass.trainer_records import EpochRecord
 
 
 class TrainingProgress:
@@ -62,10 +62,17 @@ class TrainingProgress:
         if self._task is not None:
             self._bar.advance(self._task)
 
-    def finished_epoch(self, record: EpochRecord) -> None:
-        """A line an epoch."""
+    def finished_epoch(self, record: EpochRecord, chosen_epoch: int | None = None) -> None:
+        """A line an epoch; `chosen_epoch`: the best on held-out cloth so far, if one is chosen."""
+        if record.total is None:
+            self.say(f"epoch 0, the prior alone: held out {record.selection:.4f}")
+            return
+        found = ""
+        if chosen_epoch is not None:
+            best = "the best" if chosen_epoch == record.epoch else f"best: epoch {chosen_epoch}"
+            found = f", held out {record.selection:.4f} ({best})"
         self.say(
             f"epoch {record.epoch}: loss {record.total:.4f} (normal {record.normal:.4f}, gas {record.gaussian:.4f}, "
             f"las {record.focal:.4f}), right: normal {record.normal_right:.1%}, anomalous "
-            f"{record.anomalous_right:.1%}; {record.seconds:.1f} s"
+            f"{record.anomalous_right:.1%}{found}; {record.seconds:.1f} s"
         )

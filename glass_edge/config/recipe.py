@@ -7,13 +7,13 @@ defaults of `[gas]` become the published ones with `relative = false`.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from glass_edge.config.base import Settings, load_toml
+from glass_edge.config.recipe_augment import AugmentSettings
 from glass_edge.config.recipe_backbone import BackboneSettings
 from glass_edge.config.recipe_data import DataSettings
 from glass_edge.config.recipe_inspection import RecipeInspectionSettings
@@ -46,6 +46,8 @@ class Recipe(Settings):
     """Synthetic anomalies among the features."""
     las: LasSettings = LasSettings()
     """Synthetic anomalies on the image."""
+    augment: AugmentSettings = AugmentSettings()
+    """Good tiles varied as a loom camera's pictures vary."""
     training: TrainingSettings = TrainingSettings()
     """Training."""
     inspection: RecipeInspectionSettings = RecipeInspectionSettings()
@@ -64,7 +66,11 @@ class Recipe(Settings):
     @property
     def n_features(self) -> int:
         """Values a point."""
-        levels = (self.model.level_width or _TAPS * channels for channels in self.backbone.channels)
+        only_finest = self.model.neighbours == "finest"
+        levels = (
+            self.model.level_width or (channels if index and only_finest else _TAPS * channels)
+            for index, channels in enumerate(self.backbone.channels)
+        )
         return self.model.width or sum(levels)
 
     @property
@@ -74,20 +80,9 @@ class Recipe(Settings):
 
     def warnings(self) -> list[str]:
         """What is possible but hardly meant, a sentence each."""
-        found = []
-        gas, glass = self.gas, self.method == "glass"
-        if glass and gas.enabled and gas.hypothesis == "manifold":
-            # the noise's norm is sigma sqrt(D); relative bands are in units of sqrt(D), so that D cancels
-            norm = gas.noise_sigma if gas.relative else gas.noise_sigma * math.sqrt(self.n_features)
-            if not gas.band_low <= norm <= gas.band_high:
-                wanted = math.sqrt(gas.band_low * gas.band_high) or gas.band_high / 2
-                sigma = wanted if gas.relative else wanted / math.sqrt(self.n_features)
-                found.append(
-                    f"gas.noise_sigma = {gas.noise_sigma:g} gives noise of norm {norm:.3g}, outside the band "
-                    f"{gas.band_low:g} to {gas.band_high:g}: the projection, not the noise, sets every distance; "
-                    f"about {sigma:.2g} would lie inside"
-                )
-        if glass and not (gas.enabled or self.las.enabled):
+        glass = self.method == "glass"
+        found = self.gas.warnings(self.n_features, whitened=self.model.whiten) if glass else []
+        if glass and not (self.gas.enabled or self.las.enabled):
             found.append("gas.enabled and las.enabled are both false: there is nothing to learn from")
         if self.backbone.weights == "random":
             found.append("backbone.weights = 'random': an untrained backbone is good for trials of the program only")
@@ -102,7 +97,10 @@ def load_recipe(path: Path) -> Recipe:
     """
     recipe = load_toml(path, Recipe)
     folder = path.parent.resolve()
-    update: dict[str, object] = {"data": recipe.data.model_copy(update={"folder": folder / recipe.data.folder})}
+    data: dict[str, object] = {"folder": folder / recipe.data.folder}
+    if recipe.data.foreground_folder is not None:
+        data["foreground"] = str(folder / recipe.data.foreground_folder)
+    update: dict[str, object] = {"data": recipe.data.model_copy(update=data)}
     if recipe.backbone.has_weights_file:
         update["backbone"] = recipe.backbone.model_copy(update={"weights": str(folder / recipe.backbone.weights)})
     if recipe.las.textures_folder is not None:

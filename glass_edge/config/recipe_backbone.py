@@ -41,7 +41,7 @@ class BackboneSettings(Settings):
     name: str = "tf_efficientnet_lite0"
     """Network, by timm's name: tf_efficientnet_lite0, tf_efficientnet_lite1, resnet18, resnet50, resnet101 or
     wide_resnet50_2."""
-    levels: tuple[int, ...] = (4,)
+    levels: tuple[int, ...] = (4, 8)
     """Strides of the feature maps used, px; the finest is the stride of the scores. Lite: 2, 4, 8, 16; ResNets: 4, 8,
     16 (published: 8 and 16)."""
     weights: str = PACKAGE

@@ -20,7 +20,7 @@ class RecipeInspectionSettings(Settings):
     """Length of a block of good cloth whose largest score counts (along the web), px."""
     block_width_px: int = Field(default=256, ge=1, le=65536)
     """Width of such a block, px."""
-    selvedge_zone_px: int = Field(default=256, ge=0, le=65536)
+    selvedge_zone_px: int = Field(default=96, ge=0, le=65536)
     """Cloth this near to a selvedge has a threshold of its own, from its own blocks of good cloth, px; 0: none."""
     min_area_px: int = Field(default=0, ge=0)
     """Smallest alarmed area of a defect when a labelled folder is evaluated, px; 0: one score cell is enough."""

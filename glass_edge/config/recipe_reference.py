@@ -50,10 +50,12 @@ height_px = 288
 width_px = 288
 halo_px = 0
 channels = 3
+exposure = "camera"
 
 [model]
 level_width = 1536
 width = 1536
+neighbours = "all"
 hidden = 1024
 whiten = false
 adaptor = "xavier"
@@ -71,8 +73,7 @@ textures = "dtd/images"
 epochs = 640
 samples_per_epoch = 392
 batch = 8
-adaptor_lr = 1e-4
-discriminator_lr = 2e-4
+points = 0
 schedule = "constant"
 selvedge_share = 0.0
 keep_norm_statistics = "last"

@@ -20,6 +20,9 @@ class RecipeTileSettings(Settings):
     """Border of a tile whose scores are used neither in training nor on the line, px; a multiple of 16."""
     channels: Literal[1, 3] = 1
     """1: grey camera; 3: RGB camera."""
+    exposure: Literal["tile", "camera"] = "tile"
+    """`tile`: each tile is scaled to the same mean grey, so that lamps that age, other shutter times and shading across
+    the web make no difference; `camera`: grey values count as they are (published)."""
 
     @model_validator(mode="after")
     def _fits(self) -> RecipeTileSettings:

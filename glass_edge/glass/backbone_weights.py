@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from glass_edge.errors import InputError
+from glass_edge.glass.weights_kind import weights_kind
 
 _SUFFIXES = (".pth", ".pt", ".safetensors")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -84,7 +85,9 @@ def assign_tensors(network: nn.Module, tensors: Mapping[str, Tensor], unused: Co
             for title, names in (("missing keys", missing), ("unknown keys", unknown), ("other shapes", misshapen))
             if names
         ]
-        raise InputError(f"{source}: not the weights of this network; " + "; ".join(problems))
+        kind = weights_kind(tensors)
+        holds = f"it holds {kind}; " if kind else ""
+        raise InputError(f"{source}: not the weights of this network; {holds}" + "; ".join(problems))
     network.load_state_dict({name: tensors.get(name, tensor) for name, tensor in wanted.items()})
 
 

@@ -3,6 +3,7 @@
 Promises: `checkpoint.json` appears last and names the other files by their SHA-256, so that a crash at any moment
 leaves the checkpoint before or the new one, never a mixture; it holds every weight, the cut backbone's too, so no
 other file is needed to score with it. What was changed, cut off or made for another architecture is refused by name.
+Nothing in it depends on the time or the machine's clock: the same training gives the same files, byte by byte.
 
 Layout of a checkpoint folder: `checkpoint.json`, `weights-<hash>.safetensors`, and `golden-<hash>.npz` with tiles of
 held-out good cloth. A run folder holds it under `checkpoint/`.
@@ -15,7 +16,6 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,7 +36,7 @@ from glass_edge.files import make_folder, write_bytes, write_json
 from glass_edge.glass.backbone_weights import assign_tensors
 from glass_edge.glass.model import StyleModel, build_model
 
-FORMAT_VERSION: Literal[1] = 1
+FORMAT_VERSION: Literal[2] = 2
 CHECKPOINT_FOLDER = "checkpoint"
 CHECKPOINT_NAME = "checkpoint.json"
 _SHA256 = r"^[0-9a-f]{64}$"
@@ -48,21 +48,24 @@ class CheckpointInfo(Settings):
     """What is known of a checkpoint besides its weights."""
 
     epoch: int = Field(ge=0)
-    """Epochs that were finished."""
+    """Epoch of the weights: epochs of training behind them."""
     training_data_sha256: str = Field(pattern=_SHA256)
     """Fingerprint of the training images (hash of their names and hashes)."""
     holdout: tuple[str, ...] = ()
-    """Good images that were not trained on, relative to the data folder, '/' between folders."""
+    """Good images kept for the threshold, relative to the data folder, '/' between folders."""
     n_training_images: int = Field(default=0, ge=0)
     """Images that were trained on."""
     skipped: tuple[str, ...] = ()
     """Images that could not be read and were left out."""
     metrics: dict[str, float] = Field(default_factory=dict)
-    """Figures of the last epoch or evaluation, by name."""
+    """Figures of that epoch, by name."""
     threshold: dict[str, float | int | str] = Field(default_factory=dict)
     """A threshold found while training and what it rests on, for the record; a bundle gets its own."""
-    seconds: float = Field(default=0.0, ge=0)
-    """Time spent training, s."""
+    recipe_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """What the run's recipe must share with runs that continue it, see `trainer_state.recipe_digest`; empty: not
+    trained by epochs."""
+    selection: tuple[str, ...] = ()
+    """Good images that chose the epoch; they were neither trained on nor may they give the threshold."""
 
 
 class _StoredFile(Settings):
@@ -75,9 +78,8 @@ class _StoredFile(Settings):
 class _Document(Settings):
     """`checkpoint.json` without its own hash."""
 
-    format_version: Literal[1]
+    format_version: Literal[2]
     glass_edge_version: str
-    created_utc: str
     backbone_weights: str
     """Where the backbone's weights came from."""
     recipe: Recipe
@@ -106,7 +108,7 @@ def save_checkpoint(
     Raises:
         InputError: the folder cannot be written. ValueError: tiles of another shape than the recipe's.
     """
-    make_folder(folder)
+    remove_temporaries(make_folder(folder))
     previous = _try_read(folder)
     weights = save_tensors(
         {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()},
@@ -122,7 +124,6 @@ def save_checkpoint(
     document = _Document(
         format_version=FORMAT_VERSION,
         glass_edge_version=__version__,
-        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         backbone_weights=model.backbone.weights_origin,
         recipe=recipe,
         info=info,
@@ -153,6 +154,16 @@ def load_checkpoint(path: Path) -> tuple[StyleModel, Recipe, CheckpointInfo]:
     assign_tensors(model, tensors, (), f"{file} as the model of the recipe in {CHECKPOINT_NAME}")
     model.backbone.weights_origin = document.backbone_weights
     return model.eval(), document.recipe, document.info
+
+
+def load_info(path: Path) -> tuple[Recipe, CheckpointInfo]:
+    """What a run folder's or checkpoint folder's model was built from, without its weights.
+
+    Raises:
+        InputError: nothing there, or changed.
+    """
+    document = _read_document(checkpoint_folder(path))
+    return document.recipe, document.info
 
 
 def load_golden_tiles(path: Path) -> NDArray[np.uint8] | None:
@@ -225,6 +236,12 @@ def checkpoint_folder(path: Path) -> Path:
     raise InputError(
         f"{path}: no {CHECKPOINT_NAME} here or in {CHECKPOINT_FOLDER}/; give the folder that 'glass-edge train' made"
     )
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what a process that was killed while it wrote has left in `folder`; nobody else may write there now."""
+    for path in folder.glob(".~*"):  # as `files.atomic_write` names them
+        path.unlink(missing_ok=True)
 
 
 def _without_folders(recipe: Recipe) -> Recipe:

@@ -36,7 +36,6 @@ class ClothDefectConfig:
         weft_share: probability that a line runs across the web (weft, along rows) rather than along it (warp).
         speck_px: smallest and largest diameter; small ones are as frequent as large ones on a logarithmic scale.
         soft_share: share of the defects with a blurred edge.
-        opacity: smallest and largest weight of the normal image under the mask (0: it vanishes).
     """
 
     count: tuple[int, int] = (4, 15)
@@ -48,7 +47,6 @@ class ClothDefectConfig:
     weft_share: float = 0.5
     speck_px: tuple[float, float] = (2.4, 12.0)
     soft_share: float = 0.7
-    opacity: tuple[float, float] = (0.0, 0.8)
 
 
 def draw_cloth_defects(rng: np.random.Generator, height: int, width: int, config: ClothDefectConfig) -> Coverage:

@@ -3,14 +3,14 @@
 Promises: every image is decoded once, completely, and checked before anything is trained; every complaint names its
 file, and all of them come together; nothing is left out silently (`skipped` names it). Which images are held out
 depends on the seed and the names alone, and whole images are held out, so that no cloth of the threshold was trained
-on. The fingerprint identifies the images used, names and contents.
+on. The fingerprint identifies the images used, names and contents, and their foregrounds where there are any.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -21,15 +21,17 @@ from numpy.typing import NDArray
 from glass_edge.errors import GlassEdgeError, InputError
 from glass_edge.fabric.geometry import ClothSpan
 from glass_edge.files import sha256_file
-from glass_edge.glass.data_folder import good_files, relative_name
+from glass_edge.glass.data_folder import good_files
 from glass_edge.glass.data_images import ImageHeader, read_header, read_pixels
+from glass_edge.glass.data_listing import relative_name
 from glass_edge.glass.data_store import PixelStore
+from glass_edge.glass.foreground import ForegroundFinder
 
 Pixels = NDArray[np.uint8]
 SpanFinder = Callable[[Pixels], ClothSpan]
 """Finds the cloth in an image, uint8 (lines, width[, 3]); raises a GlassEdgeError when there is none."""
 OnBadImage = Literal["stop", "skip"]
-MEMORY_LIMIT_BYTES = 2 << 30
+MEMORY_LIMIT_BYTES = 256 << 20
 _SHOWN = 20
 _HOLDOUT_STREAM = 0x401D
 
@@ -70,11 +72,13 @@ class ClothStrip:
         name: relative to the data folder.
         pixels: uint8 (lines, width), or (lines, width, 3) for tiles of three channels.
         span: columns that show cloth.
+        foreground: bool (lines, width), where synthetic defects may lie; None: everywhere.
     """
 
     name: str
     pixels: Pixels
     span: ClothSpan
+    foreground: NDArray[np.bool_] | None = None
 
     @property
     def lines(self) -> int:
@@ -105,6 +109,7 @@ class GoodData:
         holdout: strips kept for the threshold; empty when the share is 0.
         hashes: SHA-256 of each image used, train and holdout, by name.
         skipped: files left out.
+        foreground_hashes: SHA-256 of the packed bits of each image's foreground, by name; empty without foregrounds.
     """
 
     folder: Path
@@ -112,12 +117,20 @@ class GoodData:
     holdout: tuple[ClothStrip, ...]
     hashes: Mapping[str, str]
     skipped: tuple[SkippedFile, ...] = field(default=())
+    foreground_hashes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the sorted names and hashes of the images used."""
-        lines = "".join(f"{name}\0{digest}\n" for name, digest in sorted(self.hashes.items()))
+        """SHA-256 over the sorted names and hashes of the images used, and of their foregrounds."""
+        lines = "".join(
+            f"{name}\0{digest}{_after(self.foreground_hashes.get(name))}\n"
+            for name, digest in sorted(self.hashes.items())
+        )
         return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _after(digest: str | None) -> str:
+    return "" if digest is None else f"\0{digest}"
 
 
 def load_good_data(
@@ -128,6 +141,8 @@ def load_good_data(
     holdout: float,
     seed: int,
     on_bad_image: OnBadImage = "stop",
+    only: Collection[str] | None = None,
+    foreground: ForegroundFinder | None = None,
     cache_folder: Path | None = None,
     memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
 ) -> GoodData:
@@ -140,30 +155,41 @@ def load_good_data(
         holdout: share of the images held out, from 0 to below 1; at least one image unless 0.
         seed: chooses them.
         on_bad_image: 'stop' refuses the folder, 'skip' leaves bad images out and says so.
+        only: names, relative to the folder, of the images to use; None: all.
+        foreground: finds where synthetic defects may lie in an image; None: everywhere.
         cache_folder: where pixels beyond `memory_limit_bytes` are kept, in a file that is gone when the process ends;
             None: the system's folder for temporary files.
-        memory_limit_bytes: more decoded pixels than this are mapped from that file instead of held in memory.
+        memory_limit_bytes: more decoded pixels (and foregrounds) than this are mapped from that file instead of held
+            in memory.
 
     Raises:
         InputError: the folder or its images cannot be used, or too few are left.
     """
     files = {relative_name(path, folder): path for path in good_files(folder)}
+    if only is not None:
+        files = _chosen(files, only, folder)
     problems: dict[str, str] = {}
     headers = _headers(files, problems)
     _check_headers(headers, tile, problems)
     usable = [name for name in files if name not in problems]
-    store = PixelStore([headers[name] for name in usable], tile.channels, memory_limit_bytes, cache_folder)
+    bytes_a_pixel = tile.channels + (foreground is not None)
+    total = sum(headers[name].lines * headers[name].width_px for name in usable) * bytes_a_pixel
+    store = PixelStore(total, memory_limit_bytes, cache_folder)
     strips: dict[str, ClothStrip] = {}
     hashes: dict[str, str] = {}
+    shown: dict[str, str] = {}
     for name in usable:
         try:
             pixels = read_pixels(files[name], tile.channels)
             span = find_span(pixels)
             check_span(span, pixels.shape[1], tile)
+            mask = None if foreground is None else foreground(name, pixels)
         except GlassEdgeError as error:
             problems[name] = plain_reason(error, files[name])
             continue
-        strips[name] = ClothStrip(name, store.keep(pixels), span)
+        if mask is not None:
+            shown[name] = hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()
+        strips[name] = ClothStrip(name, store.keep(pixels), span, None if mask is None else store.keep(mask))
         hashes[name] = sha256_file(files[name])
     skipped = settle_problems(folder, problems, on_bad_image)
     if not strips:
@@ -175,6 +201,7 @@ def load_good_data(
         holdout=tuple(strip for name, strip in strips.items() if name in held),
         hashes=hashes,
         skipped=skipped,
+        foreground_hashes=shown,
     )
 
 
@@ -233,6 +260,13 @@ def too_small(header: ImageHeader, tile: TileShape) -> str | None:
         f"{header.width_px} x {header.lines} px (width x lines) are smaller than a tile of {tile.width_px} x "
         f"{tile.height_px} px; choose a smaller tile in the recipe or take the image out"
     )
+
+
+def _chosen(files: Mapping[str, Path], only: Collection[str], folder: Path) -> dict[str, Path]:
+    missing = sorted(set(only) - files.keys())
+    if missing:
+        raise InputError(f"{folder / missing[0]}: not among the good images of {folder}; check its name")
+    return {name: path for name, path in files.items() if name in only}
 
 
 def _headers(files: Mapping[str, Path], problems: dict[str, str]) -> dict[str, ImageHeader]:

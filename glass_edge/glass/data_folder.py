@@ -1,26 +1,40 @@
 """What lies in a data folder, by file name.
 
-Promises: the layout is recognised, never guessed (MVTec AD: train/good, test/<kind>, ground_truth/<kind>; or images
-directly in the folder, all of them good); lists are sorted by name; a mask belongs to an image by its name,
-`<stem>_mask.png` or `<stem>.png`, never by its position in a list.
+Promises: the layout is recognised by its folders, never guessed, and a failed recognition says what was looked for:
+MVTec AD, also that of MPDD, WFDD and of VisA once converted (train/good, test/<kind>, ground_truth/<kind>); VisA as
+published (see `data_visa`); or images directly in the folder, all of them good. Lists are sorted by name; a mask
+belongs to an image by its name, `<stem>_mask` or `<stem>` with any image ending, never by its position in a list.
 
 Source of the layout: Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 2021.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from glass_edge.errors import InputError
 from glass_edge.glass.data_images import SUFFIXES
+from glass_edge.glass.data_listing import folders_in, images_in, relative_name
+from glass_edge.glass.data_visa import ANOMALY, MASKS, NORMAL, is_visa, visa_files
 
 GOOD = "good"
+_TRAIN, _TEST, _TRUTH = "train", "test", "ground_truth"
+_VISA_KIND = "anomaly"
 _LAYOUTS = (
-    "give a folder with good images or strips directly in it, or one in MVTec AD layout "
-    "(train/good, test/<kind>, ground_truth/<kind>)"
+    f"give a folder with good images or strips directly in it, one in the layout of MVTec AD, MPDD or WFDD "
+    f"(train/good, test/<kind>, ground_truth/<kind>), or an object of VisA ({NORMAL})"
 )
+
+
+class Layout(StrEnum):
+    """How a data folder is laid out."""
+
+    FLAT = "images in the folder"
+    MVTEC = "MVTec AD"
+    VISA = "VisA"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +46,39 @@ class LabelledFile:
         name: its path relative to the data folder, with '/'.
         kind: folder name: 'good' or the kind of defect.
         mask: its mask; None for good cloth.
+        holds_labels: every value of the mask above 0 is defect, not only those from half of full scale.
     """
 
     path: Path
     name: str
     kind: str
     mask: Path | None
+    holds_labels: bool = False
 
 
-def relative_name(path: Path, folder: Path) -> str:
-    """Name of a file in records: relative to the data folder, with '/'."""
-    return path.relative_to(folder).as_posix()
+def recognise(folder: Path) -> Layout:
+    """The layout of a data folder.
+
+    Raises:
+        InputError: no such folder, two layouts at once, or none.
+    """
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "no such folder"
+        raise InputError(f"{folder}: {what}; {_LAYOUTS}")
+    has_train = (folder / _TRAIN).is_dir()
+    if is_visa(folder):
+        if has_train or (folder / _TEST).is_dir():
+            there = _TRAIN if has_train else _TEST
+            raise InputError(f"{folder}: holds both {NORMAL} (VisA) and {there} (MVTec AD); take one of them out")
+        return Layout.VISA
+    if has_train:
+        return Layout.MVTEC
+    if (folder / _TEST).is_dir() or images_in(folder):
+        return Layout.FLAT
+    raise InputError(
+        f"{folder}: no images ({', '.join(SUFFIXES)}) directly in it, no folder {_TRAIN}/{GOOD}, no {NORMAL}; "
+        f"{_data_sets_below(folder) or _LAYOUTS}"
+    )
 
 
 def good_files(folder: Path) -> list[Path]:
@@ -51,16 +87,17 @@ def good_files(folder: Path) -> list[Path]:
     Raises:
         InputError: no such folder, or no images where they are looked for.
     """
-    _require_folder(folder)
-    train = folder / "train"
-    place = train / GOOD if train.is_dir() else folder
-    if train.is_dir() and not place.is_dir():
-        raise InputError(f"{train}: has no folder '{GOOD}'; put the good images into {place}")
-    files = _images(place)
+    layout = recognise(folder)
+    if layout is Layout.VISA:
+        files, place = list(visa_files(folder).train), folder / NORMAL
+    else:
+        place = folder / _TRAIN / GOOD if layout is Layout.MVTEC else folder
+        if not place.is_dir():
+            raise InputError(f"{place.parent}: has no folder '{GOOD}'; put the good images into {place}")
+        files = images_in(place)
     if not files:
-        kinds = ", ".join(SUFFIXES)
-        what = "no good images" if place != folder else "no images"
-        raise InputError(f"{place}: {what} ({kinds}) in this folder; {_LAYOUTS}")
+        what = "no images" if layout is Layout.FLAT else "no good images"
+        raise InputError(f"{place}: {what} ({', '.join(SUFFIXES)}) in this folder; {_LAYOUTS}")
     return files
 
 
@@ -74,66 +111,73 @@ def labelled_files(folder: Path) -> tuple[list[LabelledFile], list[tuple[str, st
     Raises:
         InputError: no such folder, no test folder, nothing in it.
     """
-    _require_folder(folder)
-    test = folder / "test"
+    if recognise(folder) is Layout.VISA:
+        return _labelled_visa(folder)
+    test, truth = folder / _TEST, folder / _TRUTH
     if not test.is_dir():
         raise InputError(
-            f"{folder}: no folder 'test' in it; labelled images lie in test/{GOOD} and test/<kind of defect>, "
-            "their masks in ground_truth/<kind of defect>"
+            f"{folder}: no folder '{_TEST}' in it; labelled images lie in {_TEST}/{GOOD} and {_TEST}/<kind of defect>, "
+            f"their masks in {_TRUTH}/<kind of defect> (or in {ANOMALY} and {MASKS}, as in VisA)"
         )
     found: list[LabelledFile] = []
     complaints: list[tuple[str, str]] = []
-    for kind in _subfolders(test):
-        images = _images(kind)
-        masks = [] if kind.name == GOOD else _images(folder / "ground_truth" / kind.name)
-        taken: set[Path] = set()
-        for path in images:
-            name = relative_name(path, folder)
-            if kind.name == GOOD:
-                found.append(LabelledFile(path, name, GOOD, None))
-                continue
-            own = [mask for mask in masks if mask.stem in (f"{path.stem}_mask", path.stem)]
-            taken.update(own)
-            if len(own) == 1:
-                found.append(LabelledFile(path, name, kind.name, own[0]))
-                continue
-            wanted = f"ground_truth/{kind.name}/{path.stem}_mask.png or {path.stem}.png"
-            complaints.append((name, f"no mask; {wanted} is needed" if not own else f"two masks; keep one of {wanted}"))
-        complaints += [
-            (relative_name(mask, folder), f"a mask without its image in test/{kind.name}; remove it or add the image")
-            for mask in masks
-            if mask not in taken
-        ]
-    for orphan in _subfolders(folder / "ground_truth"):
-        if not (test / orphan.name).is_dir():
-            complaints.append((relative_name(orphan, folder), f"masks without a folder test/{orphan.name}"))
-    if not found:
+    for kind in folders_in(test):
+        if kind.name == GOOD:
+            found += [LabelledFile(path, relative_name(path, folder), GOOD, None) for path in images_in(kind)]
+            continue
+        paired, unpaired = _pair(folder, images_in(kind), images_in(truth / kind.name), f"{_TRUTH}/{kind.name}")
+        found += [LabelledFile(path, relative_name(path, folder), kind.name, mask) for path, mask in paired]
+        complaints += unpaired
+    complaints += [
+        (relative_name(orphan, folder), f"masks without a folder {_TEST}/{orphan.name}; remove them or add the images")
+        for orphan in folders_in(truth)
+        if orphan.name != GOOD and not (test / orphan.name).is_dir()
+    ]
+    if not found and not complaints:
         raise InputError(f"{test}: no labelled images in its subfolders; put them into {test / GOOD} and test/<kind>")
     return found, complaints
 
 
-def _require_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "no such folder"
-        raise InputError(f"{folder}: {what}; {_LAYOUTS}")
+def _labelled_visa(folder: Path) -> tuple[list[LabelledFile], list[tuple[str, str]]]:
+    files = visa_files(folder)
+    paired, complaints = _pair(folder, files.anomalies, images_in(folder / MASKS), MASKS)
+    found = [LabelledFile(path, relative_name(path, folder), GOOD, None) for path in files.good]
+    found += [
+        LabelledFile(path, relative_name(path, folder), _VISA_KIND, mask, holds_labels=True) for path, mask in paired
+    ]
+    if not found and not complaints:
+        raise InputError(f"{folder}: no test images in {NORMAL} and {ANOMALY}; copy them again from the data set")
+    return found, complaints
 
 
-def _images(folder: Path) -> list[Path]:
-    return _sorted(path for path in _children(folder) if path.suffix.lower() in SUFFIXES and path.is_file())
+def _pair(
+    folder: Path, images: Sequence[Path], masks: Sequence[Path], place: str
+) -> tuple[list[tuple[Path, Path]], list[tuple[str, str]]]:
+    """Images with their masks, and complaints of images and masks that are alone."""
+    paired: list[tuple[Path, Path]] = []
+    complaints: list[tuple[str, str]] = []
+    taken: set[Path] = set()
+    by_stem: dict[str, list[Path]] = {}
+    for mask in masks:
+        by_stem.setdefault(mask.stem, []).append(mask)
+    for path in images:
+        own = by_stem.get(f"{path.stem}_mask", []) + by_stem.get(path.stem, [])
+        taken.update(own)
+        if len(own) == 1:
+            paired.append((path, own[0]))
+            continue
+        wanted = f"{place}/{path.stem}_mask.png or {path.stem}.png"
+        fault = f"no mask; {wanted} is needed" if not own else f"two masks; keep one of {wanted}"
+        complaints.append((relative_name(path, folder), fault))
+    complaints += [
+        (relative_name(mask, folder), "a mask without its image; remove it or add the image")
+        for mask in masks
+        if mask not in taken
+    ]
+    return paired, complaints
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    return _sorted(path for path in _children(folder) if path.is_dir())
-
-
-def _children(folder: Path) -> Iterable[Path]:
-    if not folder.is_dir():
-        return []
-    try:
-        return [path for path in folder.iterdir() if not path.name.startswith(".")]
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be read ({error.strerror}); check its permissions") from error
-
-
-def _sorted(paths: Iterable[Path]) -> list[Path]:
-    return sorted(paths, key=lambda path: path.name)
+def _data_sets_below(folder: Path) -> str | None:
+    """Advice when the folder holds data sets rather than images."""
+    found = [one.name for one in folders_in(folder) if is_visa(one) or (one / _TRAIN / GOOD).is_dir()]
+    return f"it holds {len(found)} data set(s): {', '.join(found)}; give the folder of one" if found else None

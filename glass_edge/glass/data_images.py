@@ -11,10 +11,11 @@ from __future__ import annotations
 import struct
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ _FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 _GREY, _COLOUR = ("1", "L", "LA"), ("RGB", "RGBA", "P", "PA", "YCbCr")
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 _PILLOW = threading.Lock()
+_HALF = 128
+AnyT = TypeVar("AnyT", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +70,12 @@ def read_pixels(path: Path, channels: int) -> NDArray[np.uint8]:
         InputError: as `read_header`, or the pixel data are damaged or cut off.
     """
     read_header(path)
-    with _opened(path) as image:
-        try:
-            image.load()
-        except _DECODE_ERRORS as error:
-            raise InputError(f"{path}: damaged or cut off ({error}); copy it again or take it out") from error
-        if image.mode in ("P", "PA"):
-            image = image.convert("RGB")  # noqa: PLW2901 - the file stays open until the block ends
-        return np.array(image.convert("L" if channels == 1 else "RGB"), dtype=np.uint8, order="C")
+
+    def convert(image: Image.Image) -> NDArray[np.uint8]:
+        rgb = image.convert("RGB") if image.mode in ("P", "PA") else image
+        return np.array(rgb.convert("L" if channels == 1 else "RGB"), dtype=np.uint8, order="C")
+
+    return _decoded(path, convert)
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
@@ -83,10 +84,38 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
     A file that holds nothing above 1 is taken as a mask of 0 and 1.
 
     Raises:
-        InputError: as `read_pixels`.
+        InputError: as `read_pixels`, or values that are neither.
     """
     grey = read_pixels(path, 1)
-    return grey >= (1 if grey.max(initial=0) <= 1 else 128)
+    brightest = int(grey.max(initial=0))
+    if 1 < brightest < _HALF:
+        raise InputError(
+            f"{path}: a mask whose brightest pixel is {brightest}; defects are marked by 255 (or by 1 in a mask of 0 "
+            f"and 1), {_HALF} at least"
+        )
+    return grey >= (1 if brightest <= 1 else _HALF)
+
+
+def read_labels(path: Path) -> NDArray[np.bool_]:
+    """Mask of labels, bool (lines, width): True wherever a pixel has any label or colour but 0; alpha does not count.
+
+    Raises:
+        InputError: as `read_pixels`.
+    """
+    read_header(path)
+    marked = _decoded(path, lambda image: np.array(image) > 0)  # palette images as their indices
+    if marked.ndim == 2:
+        return marked
+    return np.asarray(marked[..., : 1 if marked.shape[2] == 2 else 3].any(axis=2))
+
+
+def _decoded(path: Path, convert: Callable[[Image.Image], NDArray[AnyT]]) -> NDArray[AnyT]:
+    with _opened(path) as image:
+        try:
+            image.load()
+        except _DECODE_ERRORS as error:
+            raise InputError(f"{path}: damaged or cut off ({error}); copy it again or take it out") from error
+        return convert(image)
 
 
 @contextmanager

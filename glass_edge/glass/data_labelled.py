@@ -26,7 +26,7 @@ from glass_edge.glass.data import (
     too_small,
 )
 from glass_edge.glass.data_folder import GOOD, LabelledFile, labelled_files
-from glass_edge.glass.data_images import read_header, read_mask, read_pixels
+from glass_edge.glass.data_images import read_header, read_labels, read_mask, read_pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,10 @@ class LabelledData:
     def _decode(self, file: LabelledFile) -> LabelledStrip:
         pixels = read_pixels(file.path, self._tile.channels)
         shape = pixels.shape[:2]
-        mask = np.zeros(shape, np.bool_) if file.mask is None else read_mask(file.mask)
+        if file.mask is None:
+            mask = np.zeros(shape, np.bool_)
+        else:
+            mask = read_labels(file.mask) if file.holds_labels else read_mask(file.mask)
         if mask.shape != shape:
             raise InputError(f"its mask has shape {mask.shape}, the image {shape}; make them equal")
         if file.kind != GOOD and not mask.any():
@@ -100,7 +103,7 @@ class LabelledData:
 def load_labelled_data(
     folder: Path, tile: TileShape, find_span: SpanFinder, *, on_bad_image: OnBadImage = "stop"
 ) -> LabelledData:
-    """The test folder of a data set in MVTec AD layout, checked as far as headers tell.
+    """The test images of a data set, see `data_folder`, checked as far as headers tell.
 
     Raises:
         InputError: no such folder, nothing in it, or files that cannot be used; each is named.
@@ -126,5 +129,5 @@ def load_labelled_data(
     skipped = settle_problems(folder, problems, on_bad_image)
     usable = tuple(file for file in files if file.name not in problems)
     if not usable:
-        raise InputError(f"{folder / 'test'}: no image is left after {len(skipped)} were skipped; mend them")
+        raise InputError(f"{folder}: no test image is left after {len(skipped)} were skipped; mend them")
     return LabelledData(folder, usable, tile, find_span, on_bad_image, list(skipped))

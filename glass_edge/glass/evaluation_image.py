@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from glass_edge.fabric.geometry import ClothSpan
 from glass_edge.glass.data_labelled import LabelledStrip
+from glass_edge.glass.metrics_froc import JudgedMap
 from glass_edge.glass.metrics_regions import RegionCounts, count_regions
 
 TILE_PX = 256
@@ -53,6 +54,17 @@ class Tiles:
 
 
 @dataclass(frozen=True, slots=True)
+class MissedRegion:
+    """A labelled region that was not found: its box, px, and the largest logit within the slack (-inf: not scored)."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    peak: float
+
+
+@dataclass(frozen=True, slots=True)
 class ImageEvaluation:
     """An image at one threshold.
 
@@ -61,9 +73,11 @@ class ImageEvaluation:
         score: largest smoothed logit.
         counts: regions found, false alarms; regions that were not scored are among `regions`.
         regions_not_scored: regions further than the slack from any scored cell.
-        missed: box (left, top, right, bottom), px, of each region that was not found.
+        missed: each region that was not found.
         tiles: see `Tiles`.
-        scores: smoothed logits.
+        scores: smoothed logits as the threshold judges them.
+        plain: the same without the offset of the selvedge zone.
+        judged: the same with the cells near each region, for a sweep of the threshold.
     """
 
     name: str
@@ -71,13 +85,21 @@ class ImageEvaluation:
     score: float
     counts: RegionCounts
     regions_not_scored: int
-    missed: tuple[tuple[int, int, int, int], ...]
+    missed: tuple[MissedRegion, ...]
     tiles: Tiles
     scores: Scores
+    plain: Scores
+    judged: JudgedMap
 
 
 def evaluate_image(
-    image: LabelledStrip, scores: Scores, threshold: float, *, min_area_px: int = 0, slack_px: int = SLACK_PX
+    image: LabelledStrip,
+    scores: Scores,
+    threshold: float,
+    *,
+    plain: Scores | None = None,
+    min_area_px: int = 0,
+    slack_px: int = SLACK_PX,
 ) -> ImageEvaluation:
     """Judge one image.
 
@@ -85,6 +107,7 @@ def evaluate_image(
         image: pixels are not looked at.
         scores: of the image.
         threshold: alarm where the smoothed logit is at or above.
+        plain: scores without the offset of the selvedge zone, kept; None: `scores`.
         min_area_px: alarm regions smaller than this do not count.
         slack_px: see `SLACK_PX`.
     """
@@ -94,10 +117,12 @@ def evaluate_image(
     kernel = np.ones((2 * slack_px + 1, 2 * slack_px + 1), np.uint8)
     near_alarm = cv2.dilate((whole >= threshold).astype(np.uint8), kernel) > 0
     near_scored = cv2.dilate((whole > -np.inf).astype(np.uint8), kernel) > 0
-    n_labels, labels, boxes, _ = cv2.connectedComponentsWithStats(image.mask.astype(np.uint8), connectivity=8)
+    n_labels, components, stats, _ = cv2.connectedComponentsWithStats(image.mask.astype(np.uint8), connectivity=8)
+    labels, boxes = np.asarray(components, np.int32), np.asarray(stats, np.int32)
     found, within = np.unique(labels[near_alarm]), np.unique(labels[near_scored])
+    near = tuple(_near(labels, index, box, scores, slack_px) for index, box in enumerate(boxes) if index)
     missed = [
-        (int(x), int(y), int(x + width), int(y + height))
+        MissedRegion(int(x), int(y), int(x + width), int(y + height), _largest(scores.logits, near[index - 1]))
         for index, (x, y, width, height, _) in enumerate(boxes)
         if index and index not in found
     ]
@@ -110,6 +135,8 @@ def evaluate_image(
         missed=tuple(missed),
         tiles=cut_tiles(image.strip.span, image.mask, scores),
         scores=scores,
+        plain=scores if plain is None else plain,
+        judged=JudgedMap(scores.logits, *_cell_sides(scores, shape), near),
     )
 
 
@@ -153,6 +180,33 @@ def pixel_map(scores: Scores, mask: NDArray[np.bool_]) -> tuple[Map, NDArray[np.
     inside = mask[top : top + rows * stride, left : left + cells * stride]
     fine = cv2.resize(scores.logits, (cells * stride, rows * stride), interpolation=cv2.INTER_LINEAR)
     return np.asarray(fine[: inside.shape[0], : inside.shape[1]], np.float32), inside
+
+
+def _near(
+    labels: NDArray[np.int32], index: int, box: NDArray[np.int32], scores: Scores, slack_px: int
+) -> NDArray[np.intp]:
+    """Flat indices of the cells with a pixel within the slack of a region."""
+    x, y, width, height = (int(value) for value in box[:4])
+    y0, x0 = max(0, y - slack_px), max(0, x - slack_px)
+    region = (labels[y0 : y + height + slack_px, x0 : x + width + slack_px] == index).astype(np.uint8)
+    lines, columns = np.nonzero(cv2.dilate(region, np.ones((2 * slack_px + 1, 2 * slack_px + 1), np.uint8)))
+    stride, (rows, cells) = scores.stride_px, scores.logits.shape
+    row = (lines + y0 - scores.first_line) // stride
+    cell = (columns + x0) // stride - scores.first_cell
+    inside = (row >= 0) & (row < rows) & (cell >= 0) & (cell < cells)
+    return np.unique(row[inside] * cells + cell[inside])
+
+
+def _largest(logits: Map, cells: NDArray[np.intp]) -> float:
+    return float(logits.ravel()[cells].max()) if cells.size else float("-inf")
+
+
+def _cell_sides(scores: Scores, shape: tuple[int, int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Lines of the image that each row covers, and columns that each column of cells covers."""
+    stride, (rows, cells) = scores.stride_px, scores.logits.shape
+    lines = np.clip(shape[0] - scores.first_line - stride * np.arange(rows), 0, stride)
+    columns = np.clip(shape[1] - stride * (scores.first_cell + np.arange(cells)), 0, stride)
+    return lines, columns
 
 
 def _starts(first: int, end: int) -> list[int]:

@@ -32,16 +32,27 @@ class FeatureSpec:
         channels: channels of each level, finest first.
         level_width: values a level after pooling; None: all 9 x channels values are kept ("stacked").
         width: values a point after the second pooling; None: the concatenation of the levels as it is.
+        finest_only: neighbourhoods are taken of the finest level alone; of the others a cell is its own channels.
     """
 
     channels: tuple[int, ...]
     level_width: int | None
     width: int | None
+    finest_only: bool = False
+
+    def has_neighbours(self, level: int) -> bool:
+        """Whether the 3 x 3 neighbourhoods of a level (0: the finest) count."""
+        return level == 0 or not self.finest_only
+
+    @property
+    def entries(self) -> tuple[int, ...]:
+        """Values a cell of each level before pooling."""
+        return tuple(_TAPS * count if self.has_neighbours(i) else count for i, count in enumerate(self.channels))
 
     @property
     def level_widths(self) -> tuple[int, ...]:
         """Values each level contributes to the concatenation."""
-        return tuple(self.level_width or _TAPS * count for count in self.channels)
+        return tuple(self.level_width or count for count in self.entries)
 
     @property
     def n_features(self) -> int:
@@ -70,11 +81,12 @@ def resize_map(values: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(values, (height, width), mode="bilinear", align_corners=False)
 
 
-def level_features(levels: Sequence[Tensor], level_width: int | None) -> list[Tensor]:
-    """Each level's patch vectors on the finest grid, pooled to `level_width` (None: as they are)."""
+def level_features(levels: Sequence[Tensor], spec: FeatureSpec) -> list[Tensor]:
+    """Each level's patch vectors (or cells) on the finest grid, pooled to `spec.level_width` (None: as they are)."""
     rows, columns = (int(size) for size in levels[0].shape[-2:])
-    vectors = [resize_map(patch_vectors(level), rows, columns) for level in levels]
-    return vectors if level_width is None else [pool_channels(vector, level_width) for vector in vectors]
+    cells = [patch_vectors(level) if spec.has_neighbours(index) else level for index, level in enumerate(levels)]
+    vectors = [resize_map(cell, rows, columns) for cell in cells]
+    return vectors if spec.level_width is None else [pool_channels(vector, spec.level_width) for vector in vectors]
 
 
 def patch_features(levels: Sequence[Tensor], spec: FeatureSpec) -> Tensor:
@@ -87,7 +99,7 @@ def patch_features(levels: Sequence[Tensor], spec: FeatureSpec) -> Tensor:
     Returns:
         (n, spec.n_features, h, w) of the finest grid.
     """
-    stacked = torch.cat(level_features(levels, spec.level_width), dim=1)
+    stacked = torch.cat(level_features(levels, spec), dim=1)
     return stacked if spec.width is None else pool_channels(stacked, spec.width)
 
 
@@ -121,12 +133,21 @@ def level_matrices(spec: FeatureSpec) -> list[NDArray[np.float64]]:
     total = sum(spec.level_widths)
     outer = sparse.csc_array(sparse.eye_array(total) if spec.width is None else _sparse_pooling(total, spec.width))
     matrices, first = [], 0
-    for count, width in zip(spec.channels, spec.level_widths, strict=True):
+    for index, (entries, width) in enumerate(zip(spec.entries, spec.level_widths, strict=True)):
         part = outer[:, first : first + width]
         first += width
-        inner = sparse.eye_array(width) if spec.level_width is None else _sparse_pooling(_TAPS * count, width)
-        matrices.append(np.asarray((part @ inner).toarray()))
+        inner = sparse.eye_array(width) if spec.level_width is None else _sparse_pooling(entries, width)
+        rows = part @ inner
+        if not spec.has_neighbours(index):
+            rows = rows @ _middle_taps(entries)
+        matrices.append(np.asarray(rows.toarray()))
     return matrices
+
+
+def _middle_taps(channels: int) -> sparse.csr_array:
+    """Selects a cell itself, (channels, 9 x channels), from its patch vector."""
+    rows = np.arange(channels)
+    return sparse.csr_array((np.ones(channels), (rows, _TAPS * rows + _TAPS // 2)), shape=(channels, _TAPS * channels))
 
 
 @dataclass(frozen=True, slots=True)

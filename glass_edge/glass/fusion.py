@@ -177,6 +177,8 @@ def affine_head(head: Head | MeanSquareHead) -> AffineHead:
     prior = head.discriminator.prior
     if prior is None:
         return AffineHead(hidden, hidden_bias, len(hidden), output, np.zeros(0), 0.0)
+    if not output.any():  # a silent hidden layer is left out
+        hidden, hidden_bias, output = hidden[:0], hidden_bias[:0], output[:0]
     rest, rest_bias = (white, white_bias) if head.discriminator.takes_whitened else (adapted, adapted_bias)
     alpha, beta = _prior_constants(prior)
     return AffineHead(

@@ -1,8 +1,8 @@
 """GAS: global anomalies in feature space, by noise, gradient ascent and truncated projection.
 
-Promises: the published form, constant by constant; no graph is kept over the ascent (one pass at a time); the gradient
-of the result with respect to the adapted features is exact: the identity for the manifold, the product of the radial
-projections' Jacobians for the hypersphere.
+Promises: the published form, constant by constant; no graph is kept over the ascent; the gradient of the result with
+respect to the adapted features is exact: the identity for the manifold, the product of the radial projections'
+Jacobians for the hypersphere. A point without noise, gradient or distance to its base has no direction and stays.
 
 Source: Chen et al., ECCV 2024, section 3.3; the direction follows S. Goyal et al., "DROCC", ICML 2020.
 """
@@ -10,17 +10,17 @@ Source: Chen et al., ECCV 2024, section 3.3; the direction follows S. Goyal et a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import cast
+from typing import Literal, Protocol, cast
 
 import torch
 from torch import Tensor
 
-from glass_edge.glass.losses import mean_bce
+from glass_edge.glass.feature_ascent import FeatureAscent
+from glass_edge.glass.hidden_ascent import HiddenAscent
 from glass_edge.glass.networks import Discriminator
-
-_TINY = 1e-10  # added to norms before dividing, as published
+from glass_edge.glass.radial import Limit, project
 
 Observer = Callable[[str, Tensor], None]
 
@@ -38,9 +38,11 @@ class GasConfig:
 
     Attributes:
         hypothesis: manifold or hypersphere.
-        noise_sigma: standard deviation of the noise, a feature.
+        noise_sigma: standard deviation of the noise, a feature; 0: none.
         steps: ascent steps; 0 leaves the noise alone.
         step_length: length of a step.
+        ascent: where the steps are computed: among the features, or in the hidden layer (equal but for rounding).
+        projection: move the points into their band; False: they stay where noise and ascent bring them.
         projection_period: a projection follows every so many steps.
         manifold_band: allowed distance of a synthetic point to its own normal point.
         sphere_band: allowed distance to the centre, in radii (hypersphere).
@@ -56,6 +58,8 @@ class GasConfig:
     noise_sigma: float = 0.015
     steps: int = 20
     step_length: float = 0.001
+    ascent: Literal["features", "hidden"] = "features"
+    projection: bool = True
     projection_period: int = 5
     manifold_band: tuple[float, float] = (0.5, 1.0)
     sphere_band: tuple[float, float] = (1.0, 2.0)
@@ -65,18 +69,27 @@ class GasConfig:
     full_steps: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Ascended:
     """Result of `ascend`.
 
     Attributes:
         points: synthetic points (n, d), with gradient to the adapted normal points.
-        before_last_projection: their values before the last projection, no gradient.
+        before_last_projection: their values before the last projection, no gradient; None without a centre.
     """
 
     points: Tensor
-    before_last_projection: Tensor
-    displacements: list[Tensor] = field(default_factory=list)
+    before_last_projection: Tensor | None
+
+
+class _Ascent(Protocol):
+    """`FeatureAscent` or `HiddenAscent`."""
+
+    def points(self) -> Tensor: ...
+
+    def climb(self, length: float) -> None: ...
+
+    def project(self, lower: Limit, upper: Limit) -> Tensor: ...
 
 
 def draw_noise(shape: tuple[int, int], sigma: float, generator: torch.Generator, device: torch.device) -> Tensor:
@@ -84,22 +97,7 @@ def draw_noise(shape: tuple[int, int], sigma: float, generator: torch.Generator,
     return torch.randn(shape, generator=generator, device=device) * sigma
 
 
-def row_norms(points: Tensor) -> Tensor:
-    """Euclidean norm of each row, (n, 1)."""
-    norms: Tensor = torch.linalg.vector_norm(points, dim=1, keepdim=True)
-    return norms
-
-
-def project(points: Tensor, base: Tensor, lower: Tensor | float, upper: Tensor | float) -> Tensor:
-    """Move points radially until their distance to `base` is within [lower, upper]; differentiable."""
-    offsets = points - base
-    norms = row_norms(offsets)
-    allowed = norms.clamp(lower, upper)  # type: ignore[arg-type]
-    moved: Tensor = base + offsets * (allowed / (norms + _TINY))
-    return moved
-
-
-def band(config: GasConfig, radius: Tensor | None) -> tuple[Tensor | float, Tensor | float]:
+def band(config: GasConfig, radius: Tensor | None) -> tuple[Limit, Limit]:
     """Smallest and largest allowed distance of a synthetic point to its base."""
     if config.hypothesis is Hypothesis.MANIFOLD:
         return config.manifold_band
@@ -129,56 +127,61 @@ def ascend(
         normal: adapted normal points (n, d); gradients flow to them from the result.
         noise: (n, d), see `draw_noise`.
         config: constants.
-        centre: centre of each point (n, d); hypersphere only.
+        centre: centre of each point (n, d); the hypersphere needs it, the manifold has it for the record alone.
         radius: scalar; hypersphere only.
         whitened: the normal points before the adaptor, for a prior that takes those; a synthetic point is given the
             same displacement there.
         observe: receives ("ascent_<t>", points) as they enter pass t + 1.
+
+    Raises:
+        ValueError: no centre or radius for a hypersphere, or no `whitened` for a prior that needs it.
     """
-    fixed = normal.detach()
     is_sphere = config.hypothesis is Hypothesis.HYPERSPHERE
     if is_sphere and centre is None:
         raise ValueError("the hypersphere needs a centre")
+    if discriminator.takes_whitened and whitened is None:
+        raise ValueError("the prior needs the features before the adaptor")
+    fixed = normal.detach()
     base = cast(Tensor, centre) if is_sphere else fixed
     lower, upper = band(config, radius)
-    points = fixed + noise
-    block_start = points  # points after the last projection
-    before_projection = points
     displacements: list[Tensor] = []  # what the steps of each finished block added
-    for step in range(1, config.steps + 1):
-        if observe is not None:
-            observe(f"ascent_{step - 1}", points)
-        direction = _ascent_direction(discriminator, fixed, points, whitened, config)
-        points = points + config.step_length * (direction / (row_norms(direction) + _TINY))
-        if step % config.projection_period == 0:
-            displacements.append(points - block_start)
-            before_projection = points
-            points = block_start = project(points, base, lower, upper)
+    with torch.no_grad():
+        kind = HiddenAscent.from_points if config.ascent == "hidden" else FeatureAscent
+        ascent: _Ascent = kind(
+            discriminator,
+            fixed,
+            noise,
+            base,
+            whitened if discriminator.takes_whitened else None,
+            full_steps=config.full_steps,
+            moves_statistics=config.moves_statistics,
+        )
+        block_start = before_projection = None if centre is None else fixed + noise
+        for step in range(1, config.steps + 1):
+            if observe is not None:
+                observe(f"ascent_{step - 1}", ascent.points())
+            ascent.climb(config.step_length)
+            if not config.projection or step % config.projection_period:
+                continue
+            if block_start is None:
+                ascent.project(lower, upper)
+                continue
+            before_projection = ascent.points()
+            displacements.append(before_projection - block_start)
+            ratio = ascent.project(lower, upper)
+            block_start = base + (before_projection - base) * ratio
+        points = ascent.points()
     if observe is not None:
         observe(f"ascent_{config.steps}", points)
     if not is_sphere:
-        return Ascended(points + (normal - fixed), before_projection, displacements)
+        return Ascended(points + (normal - fixed), before_projection)
     replayed = normal + noise  # the same values again, now with the projections' Jacobians
     for displacement in displacements:
         replayed = project(replayed + displacement, base, lower, upper)
-    return Ascended(replayed + (points - replayed.detach()), before_projection, displacements)
+    return Ascended(replayed + (points - replayed.detach()), before_projection)
 
 
 def project_las(points: Tensor, mask: Tensor, centre: Tensor, radius: Tensor, config: GasConfig) -> Tensor:
     """Features of synthetic images (n, d), where `mask` (n,) is set moved into their band around the centre."""
     lower, upper = (radius * factor for factor in config.las_sphere_band)
     return torch.where(mask[:, None], project(points, centre, lower, upper), points)
-
-
-def _ascent_direction(
-    discriminator: Discriminator, normal: Tensor, points: Tensor, whitened: Tensor | None, config: GasConfig
-) -> Tensor:
-    """Gradient of the loss of `points` against "anomalous" with respect to them, (n, d)."""
-    moving = points.detach().requires_grad_()
-    inputs = None if whitened is None else torch.cat([whitened, whitened + (moving - normal)])
-    with torch.enable_grad():
-        logits: Tensor = discriminator(torch.cat([normal, moving]), inputs, update_statistics=config.moves_statistics)
-        own = logits[len(normal) :]
-        loss = -own.sum() if config.full_steps else mean_bce(own.sigmoid(), 1.0)
-        (gradient,) = torch.autograd.grad(loss, moving)
-    return gradient

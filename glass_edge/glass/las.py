@@ -65,14 +65,17 @@ class LasMask:
         coverage: float32 (height, width) in [0, 1]: 0 or 1 for Perlin masks, soft edges for cloth defects.
         grid: bool (rows, columns) of the score grid: cells touched by a pixel covered by half or more (by
             `MARKED` or more for cloth defects).
-        opacity: weight of the normal image under the mask.
-        is_cloth: shaped like weaving defects (True) or Perlin blobs.
+        opacity: weight of the normal image under a Perlin mask; None for cloth defects, whose fill draws its own.
     """
 
     coverage: NDArray[np.float32]
     grid: Mask
-    opacity: float
-    is_cloth: bool = False
+    opacity: float | None
+
+    @property
+    def is_cloth(self) -> bool:
+        """Shaped like weaving defects (True) or Perlin blobs."""
+        return self.opacity is None
 
 
 def combine(first: Mask, second: Mask, u: float) -> Mask:
@@ -98,6 +101,12 @@ def grid_mask(mask: Mask, rows: int, columns: int) -> Mask:
     return np.asarray(cells.any(axis=(1, 3)))
 
 
+def inner(grid: Mask, halo_cells: int) -> Mask:
+    """The cells of a grid (rows, columns) that are at least `halo_cells` from its border."""
+    rows, columns = grid.shape
+    return grid[halo_cells : rows - halo_cells, halo_cells : columns - halo_cells]
+
+
 def draw_perlin_mask(rng: np.random.Generator, height: int, width: int, config: LasConfig) -> Mask:
     """One thresholded, turned Perlin noise; may be empty."""
     down, across = 2 ** rng.integers(0, config.max_exponent, size=2, endpoint=True)
@@ -117,36 +126,42 @@ def draw_las_mask(
     grid: tuple[int, int],
     config: LasConfig,
     *,
+    halo_cells: int = 0,
     foreground: Mask | None = None,
     image_name: str = "image",
 ) -> LasMask:
-    """Draw until the grid mask is not empty.
+    """Draw until the grid mask is not empty, and marks a cell inside the halo.
 
     Args:
         rng: source of chance.
         size_px: height, width of the image.
         grid: rows, columns of the score grid.
         config: constants.
+        halo_cells: cells at the grid's border that do not count.
         foreground: bool (height, width), where defects may lie; None: everywhere.
         image_name: named when there is no room.
 
     Raises:
-        InputError: the foreground is empty or so small that no draw touched it.
+        InputError: the foreground is empty or so small that no draw touched it, or none fell inside the halo.
     """
     if foreground is not None and not foreground.any():
         raise InputError(f"{image_name}: its foreground mask is empty; mark the part, or leave the mask away")
     for _ in range(config.max_draws):
-        coverage, opacity, is_cloth = _draw_once(rng, size_px, config)
+        coverage, opacity = _draw_once(rng, size_px, config)
         if foreground is not None:
             coverage = coverage * foreground
-        cells = grid_mask(coverage >= (MARKED if is_cloth else 0.5), *grid)
-        if cells.any():
-            return LasMask(coverage, cells, opacity, is_cloth)
-    place = "" if foreground is None else f" inside its foreground of {np.count_nonzero(foreground)} px"
-    raise InputError(
-        f"{image_name}: no synthetic defect fell{place} in {config.max_draws} draws; "
-        "enlarge the foreground mask, leave it away, or use the mask source 'cloth'"
-    )
+        cells = grid_mask(coverage >= (MARKED if opacity is None else 0.5), *grid)
+        if inner(cells, halo_cells).any():
+            return LasMask(coverage, cells, opacity)
+    if foreground is None:
+        place, remedy = (
+            f"the halo of a tile of {size_px[1]} x {size_px[0]} px",
+            "choose a larger tile or a smaller halo",
+        )
+    else:
+        place = f"its foreground of {np.count_nonzero(foreground)} px"
+        remedy = "enlarge the foreground mask, leave it away, or set las.source = 'cloth'"
+    raise InputError(f"{image_name}: no synthetic defect fell inside {place} in {config.max_draws} draws; {remedy}")
 
 
 def fuse(image: Tensor, texture: Tensor, coverage: Tensor, opacity: float) -> Tensor:
@@ -163,12 +178,13 @@ def fuse(image: Tensor, texture: Tensor, coverage: Tensor, opacity: float) -> Te
 
 def _draw_once(
     rng: np.random.Generator, size_px: tuple[int, int], config: LasConfig
-) -> tuple[NDArray[np.float32], float, bool]:
+) -> tuple[NDArray[np.float32], float | None]:
+    """Coverage and opacity (None for cloth defects)."""
     is_cloth = config.source is MaskSource.CLOTH or (
         config.source is MaskSource.MIXED and rng.random() < config.cloth_share
     )
     if is_cloth:
-        return draw_cloth_defects(rng, *size_px, config.cloth), float(rng.uniform(*config.cloth.opacity)), True
+        return draw_cloth_defects(rng, *size_px, config.cloth), None
     first = draw_perlin_mask(rng, *size_px, config)
     second = draw_perlin_mask(rng, *size_px, config)
-    return combine(first, second, rng.random()).astype(np.float32), draw_opacity(rng, config), False
+    return combine(first, second, rng.random()).astype(np.float32), draw_opacity(rng, config)

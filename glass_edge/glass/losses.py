@@ -17,8 +17,9 @@ from glass_edge.glass.quantiles import linear_quantile
 
 
 def mean_bce(scores: Tensor, label: float) -> Tensor:
-    """Mean binary cross-entropy of scores in [0, 1] against one label for all."""
-    return F.binary_cross_entropy(scores, torch.full_like(scores, label))
+    """Mean binary cross-entropy of scores in [0, 1] against one label for all, in their own type under autocast too."""
+    with torch.autocast(scores.device.type, enabled=False):
+        return F.binary_cross_entropy(scores, torch.full_like(scores, label))
 
 
 def hard_points(scores: Tensor, targets: Tensor, quantile: float) -> tuple[Tensor, Tensor]:

@@ -8,44 +8,30 @@ Source: Bergmann, Fauser, Sattlegger, Steger, "The MVTec Anomaly Detection Datas
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
-from glass_edge.glass.metrics import PixelPool
+from glass_edge.glass.metrics_curves import NO_CURVE, Curve, found_curve
+from glass_edge.glass.metrics_pixels import PixelPool
+
+REFERENCE_PRO_NAME = "PRO, dilated, as the authors' program computes it"
 
 
-def pro_curve(pool: PixelPool, fpr_limit: float = 1.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The exact curve: per distinct threshold the false positive rate and the mean overlap of regions.
+def pro_curve(pool: PixelPool) -> Curve:
+    """The corners of the exact curve: false positive rate (x) and mean overlap of regions (y).
 
-    Args:
-        pool: the test images.
-        fpr_limit: the curve is complete up to here and may end with the first point beyond.
-
-    Returns:
-        (fpr, pro), float64, both ascending from (0, 0); a pixel is positive when its score is at or above the
-        threshold, regions are 8-connected and weigh the same whatever their size. Empty when there is no region or no
-        good pixel.
+    A pixel is positive when its score is at or above the threshold, regions are 8-connected and weigh the same whatever
+    their size. Empty when there is no region or no good pixel.
     """
-    negatives = np.concatenate([np.empty(0, np.float32), *pool.negatives])
-    if not negatives.size or not pool.regions:
-        return np.empty(0), np.empty(0)
-    scores = np.concatenate(pool.regions)
-    weights = np.concatenate([np.full(len(part), 1.0 / (len(part) * len(pool.regions))) for part in pool.regions])
-    order = np.argsort(scores, kind="stable")
-    scores, weights = scores[order], weights[order]
-    found = np.concatenate([np.cumsum(weights[::-1])[::-1], [0.0]])
-    found /= found[0]  # all regions whole is exactly 1
-    negatives.sort()
-    first = max(0, negatives.size - int(fpr_limit * negatives.size) - 2)
-    lowest = negatives[first]
-    high = negatives[first:] if first else negatives
-    thresholds = np.unique(np.concatenate([high, scores[scores >= lowest] if first else scores]))[::-1]
-    fpr = (negatives.size - np.searchsorted(negatives, thresholds, side="left")) / negatives.size
-    pro = found[np.searchsorted(scores, thresholds, side="left")]
-    return np.concatenate([[0.0], fpr]), np.concatenate([[0.0], pro])
+    counts = pool.counts()
+    if not counts.n_good or not pool.regions:
+        return NO_CURVE
+    weights = np.zeros(len(counts.thresholds))
+    for region in pool.regions:
+        thresholds, pixels = np.unique(region, return_counts=True)
+        weights[np.searchsorted(counts.thresholds, thresholds)] += pixels / len(region)
+    return found_curve(counts, weights)
 
 
 def mvtec_pro(pool: PixelPool, fpr_limit: float = 0.3) -> float:
@@ -60,9 +46,10 @@ def mvtec_pro(pool: PixelPool, fpr_limit: float = 0.3) -> float:
     """
     if not 0.0 < fpr_limit <= 1.0:
         raise ValueError(f"fpr_limit is {fpr_limit}; above 0 and at most 1 is needed")
-    fpr, pro = pro_curve(pool, fpr_limit)
-    if not fpr.size:
+    curve = pro_curve(pool)
+    if not len(curve):
         return float("nan")
+    fpr, pro = curve.x, curve.y
     inside = int(np.searchsorted(fpr, fpr_limit, side="right"))
     x, y = fpr[:inside], pro[:inside]
     if inside < fpr.size:
@@ -72,7 +59,7 @@ def mvtec_pro(pool: PixelPool, fpr_limit: float = 0.3) -> float:
     return _area(x, y) / fpr_limit
 
 
-def reference_pro(maps: Sequence[NDArray[np.floating]], masks: Sequence[NDArray[np.generic]]) -> float:
+def reference_pro(pool: PixelPool, *, logits: bool = False) -> float:
     """PRO as the published GLASS program computes it.
 
     200 thresholds (201 if rounding adds one) from the smallest score (included) to the largest (excluded), positive
@@ -80,35 +67,40 @@ def reference_pro(maps: Sequence[NDArray[np.floating]], masks: Sequence[NDArray[
     FPR below 0.3 are kept and their FPR is rescaled to 0 .. 1.
 
     Args:
-        maps: (h, w) each.
-        masks: (h, w) each, bool or 0/1.
+        pool: the test images.
+        logits: the pool holds logits; the thresholds are spread over their sigmoids, which are that program's scores.
 
     Returns:
         NaN without a region, without good pixels, when all scores are equal, or when no threshold keeps the false
         positive rate below 0.3.
     """
-    low, high = min(float(one.min()) for one in maps), max(float(one.max()) for one in maps)
-    n_good = sum(int((one == 0).sum()) for one in masks)
-    labelled = [cv2.connectedComponents((mask != 0).astype(np.uint8), connectivity=8) for mask in masks]
-    n_regions = sum(count - 1 for count, _ in labelled)
-    if low == high or not n_good or not n_regions:
+    if not pool.regions or pool.lowest == pool.highest:
         return float("nan")
-    kernel = np.ones((5, 5), np.uint8)
-    points = []
-    for threshold in np.arange(low, high, (high - low) / 200):
-        overlap, false_positives = 0.0, 0
-        for score_map, (count, labels) in zip(maps, labelled, strict=True):
-            positive = score_map > threshold
-            false_positives += int(np.count_nonzero(positive & (labels == 0)))
-            hit = cv2.dilate(positive.astype(np.uint8), kernel).astype(bool)
-            sizes = np.bincount(labels.ravel(), minlength=count)[1:]
-            overlap += float((np.bincount(labels[hit], minlength=count)[1:] / sizes).sum())
-        points.append((false_positives / n_good, overlap / n_regions))
-    kept = sorted(point for point in points if point[0] < 0.3)
-    if not kept:
+    low, high = (expit(pool.lowest), expit(pool.highest)) if logits else (pool.lowest, pool.highest)
+    if low == high:
         return float("nan")
-    fpr, pro = np.array(kept).T
+    thresholds = np.arange(low, high, (high - low) / 200)
+    if logits:
+        with np.errstate(divide="ignore"):  # a sigmoid of 0 is a logit of -inf
+            thresholds = logit(thresholds)
+    false_positives, n_good = np.zeros(len(thresholds), np.int64), 0
+    for good in pool.good_pixels():
+        false_positives += _above(good, thresholds)
+        n_good += good.size
+    if not n_good:
+        return float("nan")
+    # a dilated pixel is positive when the largest score around it is
+    overlaps = np.array([_above(region, thresholds) / len(region) for region in pool.dilated])
+    fpr, pro = false_positives / n_good, overlaps.mean(axis=0)
+    kept = np.flatnonzero(fpr < 0.3)[::-1]
+    if not kept.size:
+        return float("nan")
+    fpr, pro = fpr[kept], pro[kept]
     return _area((fpr - fpr.min()) / (fpr.max() - fpr.min() + 1e-10), pro)
+
+
+def _above(scores: NDArray[np.float32], thresholds: NDArray[np.float64]) -> NDArray[np.int64]:
+    return scores.size - np.searchsorted(np.sort(scores), thresholds, side="right").astype(np.int64)
 
 
 def _area(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:

@@ -140,8 +140,14 @@ def build_model(recipe: Recipe, *, weights: str | Path | None = None) -> StyleMo
     """
     settings = recipe.backbone
     backbone = build_backbone(settings.name, settings.levels, weights or settings.weights, recipe.seed)
-    spec = FeatureSpec(backbone.channels, recipe.model.level_width or None, recipe.model.width or None)
-    model = StyleModel(recipe, Normalise(backbone.spec), backbone, spec, _build_head(recipe, spec.n_features))
+    spec = FeatureSpec(
+        backbone.channels,
+        recipe.model.level_width or None,
+        recipe.model.width or None,
+        finest_only=recipe.model.neighbours == "finest",
+    )
+    normalise = Normalise(backbone.spec, level_exposure=recipe.tile.exposure == "tile")
+    model = StyleModel(recipe, normalise, backbone, spec, _build_head(recipe, spec.n_features))
     return model.eval()
 
 
@@ -160,6 +166,6 @@ def _build_head(recipe: Recipe, n_features: int) -> Head | MeanSquareHead:
         recipe.seed,
         whitened=settings.whiten,
         prior=prior,
-        identity_adaptor=settings.adaptor == "identity",
+        adaptor=settings.adaptor,
         zero_output=prior is not None,
     )

@@ -10,7 +10,6 @@ Names in the state: `whitening.mean`, `whitening.matrix`, `adaptor.weight`, `ada
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Literal, cast
 
 import numpy as np
@@ -21,6 +20,7 @@ from torch.nn import functional as F
 
 LEAKY_SLOPE = 0.2
 PriorInput = Literal["whitened", "adapted"]
+AdaptorStart = Literal["xavier", "identity", "none"]
 
 
 class Whitening(nn.Module):
@@ -52,16 +52,22 @@ class Adaptor(nn.Linear):
 
     Args:
         n_features: D.
-        identity: start as the identity instead of Xavier normal.
+        start: Xavier normal (published) or the identity; 'none': the identity for good, not trained and not computed.
     """
 
-    def __init__(self, n_features: int, *, identity: bool = False) -> None:
+    def __init__(self, n_features: int, start: AdaptorStart = "xavier") -> None:
         super().__init__(n_features, n_features)
-        if identity:
-            nn.init.eye_(self.weight)
-            nn.init.zeros_(self.bias)
-        else:
+        self._is_absent = start == "none"
+        if start == "xavier":
             nn.init.xavier_normal_(self.weight)
+            return
+        nn.init.eye_(self.weight)
+        nn.init.zeros_(self.bias)
+        self.requires_grad_(not self._is_absent)
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Map points (n, d) to (n, d); under autocast the product alone is of the shorter type."""
+        return points if self._is_absent else super().forward(points).to(self.weight.dtype)
 
 
 class GaussianPrior(nn.Module):
@@ -91,7 +97,11 @@ class GaussianPrior(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """Map points (n, d) to (n,)."""
-        return self.alpha * (points.square().mean(dim=1) - self.beta)
+        return self.of_mean_square(points.square().mean(dim=1))
+
+    def of_mean_square(self, mean_square: Tensor) -> Tensor:
+        """Map mean squares of points (n,) to (n,)."""
+        return self.alpha * (mean_square - self.beta)
 
 
 class Discriminator(nn.Module):
@@ -127,8 +137,9 @@ class Discriminator(nn.Module):
         """BN(V z + b) of points (n, d): (n, n_hidden), before the leaky ReLU.
 
         In train mode with `update_statistics` False the batch's own statistics are used and the running ones stay.
+        Under autocast the layer's product alone is of the shorter type.
         """
-        values = self.hidden(points)
+        values = self.hidden(points).to(self.hidden.weight.dtype)
         if self.training and not update_statistics:
             return F.batch_norm(values, None, None, self.norm.weight, self.norm.bias, True, 0.0, self.norm.eps)
         return cast(Tensor, self.norm(values))
@@ -145,7 +156,7 @@ class Discriminator(nn.Module):
             ValueError: `whitened` is needed and missing.
         """
         hidden = self.hidden_activations(points, update_statistics=update_statistics)
-        logits: Tensor = self.output(F.leaky_relu(hidden, LEAKY_SLOPE)).squeeze(1)
+        logits: Tensor = self.output(F.leaky_relu(hidden, LEAKY_SLOPE)).squeeze(1).to(hidden.dtype)
         if self.prior is None:
             return logits
         source = whitened if self.takes_whitened else points
@@ -180,48 +191,31 @@ def build_head(
     *,
     whitened: bool = False,
     prior: GaussianPrior | None = None,
-    identity_adaptor: bool = False,
+    adaptor: AdaptorStart = "xavier",
     zero_output: bool = False,
 ) -> Head:
-    """A head with initial values that depend on `seed` alone; the caller's random generator stays untouched."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        adaptor = Adaptor(n_features, identity=identity_adaptor)
-        discriminator = Discriminator(n_features, n_hidden, prior=prior, zero_output=zero_output)
-    return Head(adaptor, discriminator, Whitening(n_features) if whitened else None)
-
-
-@torch.no_grad()
-def estimate_norm_statistics(discriminator: Discriminator, batches: Iterable[Tensor]) -> int:
-    """Set the BatchNorm's running statistics to those of all points of `batches` together.
-
-    The moving average of training rests on the last batch alone (0.9^22 = 9.8 % of the history survive a step).
+    """A head with initial values that depend on `seed` alone; the caller's random generator stays untouched.
 
     Args:
-        discriminator: whose statistics are set.
-        batches: adapted points (n, d) each.
-
-    Returns:
-        Number of points used.
+        n_features: D.
+        n_hidden: width of the hidden layer; 0: none, the prior alone is the discriminator. One silent unit stands for
+            it (output 0, not trained), so that ascent, statistics and states need no second form; fusion drops it.
+        seed: of the initial values.
+        whitened: with a whitening.
+        prior: see `Discriminator`.
+        adaptor: see `Adaptor`.
+        zero_output: see `Discriminator`.
 
     Raises:
-        ValueError: fewer than two points.
+        ValueError: neither a hidden layer nor a prior.
     """
-    n_points = 0
-    mean = torch.zeros(discriminator.norm.num_features, dtype=torch.float64)
-    scatter = torch.zeros_like(mean)
-    for points in batches:
-        values = discriminator.hidden(points).double().cpu()
-        total = n_points + len(values)
-        shift = values.mean(dim=0) - mean
-        scatter += (values - values.mean(dim=0)).square().sum(dim=0) + shift.square() * (n_points * len(values) / total)
-        mean += shift * (len(values) / total)
-        n_points = total
-    if n_points < 2:
-        raise ValueError(f"{n_points} points have no variance")
-    running_mean, running_var = discriminator.norm.running_mean, discriminator.norm.running_var
-    assert running_mean is not None
-    assert running_var is not None
-    running_mean.copy_(mean)
-    running_var.copy_(scatter / (n_points - 1))
-    return n_points
+    if not n_hidden and prior is None:
+        raise ValueError("without a hidden layer the discriminator needs a prior")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        first = Adaptor(n_features, adaptor)
+        discriminator = Discriminator(n_features, n_hidden or 1, prior=prior, zero_output=zero_output or not n_hidden)
+    if not n_hidden:
+        for part in (discriminator.hidden, discriminator.norm, discriminator.output):
+            part.requires_grad_(False)
+    return Head(first, discriminator, Whitening(n_features) if whitened else None)

@@ -18,24 +18,36 @@ from torch import Tensor, nn
 from glass_edge.errors import InputError
 from glass_edge.glass.backbones import BackboneSpec
 
+TILE_GREY = 100.0
+"""Mean grey (of 255) that tiles are scaled to under exposure 'tile'."""
+
 
 class Normalise(nn.Module):
     """(x - mean) / std of NHWC tiles, as NCHW.
 
     Buffers `mean` and `std` have shape (1, 3, 1, 1), units of 0..255.
+
+    Args:
+        spec: mean and std.
+        level_exposure: scale every tile first so that the mean of its values is `TILE_GREY`: lamps age and shutters
+            are readjusted, and a change of brightness alone is no defect.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, spec: BackboneSpec) -> None:
+    def __init__(self, spec: BackboneSpec, *, level_exposure: bool = False) -> None:
         super().__init__()
+        self.level_exposure = level_exposure
         self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1))
 
     def forward(self, tiles: Tensor) -> Tensor:
         """Map tiles (n, h, w, 1 or 3) of 0..255, any dtype, to float32 (n, 3, h, w); grey fills all three."""
         planes = tiles.permute(0, 3, 1, 2).to(self.mean.dtype)
+        if self.level_exposure:
+            # a black tile stays black
+            planes = planes * (TILE_GREY / planes.mean(dim=(1, 2, 3), keepdim=True).clamp(min=1.0))
         return (planes - self.mean) / self.std
 
 

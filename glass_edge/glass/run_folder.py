@@ -4,41 +4,52 @@ Promises: every file in it is whole or absent; the checkpoint and the training s
 a write that fails (a full disk) says which epoch's checkpoint is still there. Starting anew never overwrites a run.
 
 Layout: `recipe.toml` (as given), `data.json` (images, hashes, holdout, skipped files), `environment.json` (versions,
-machine, command), `metrics.csv` (losses, a line an epoch), `training-state.pt`, `checkpoint/`.
+machine, command), `metrics.csv` (losses, a line an epoch), `training-state.pt`, `checkpoint/`, `epochs/` (see
+`epoch_heads`), `training.json` (how it ended; written last), `judgement.json` and `spectrum.png` (see `judge_style`).
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import platform
-import sys
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from glass_edge.config.recipe import Recipe
 from glass_edge.errors import GlassEdgeError, InputError
 from glass_edge.files import make_folder, write_bytes, write_json
-from glass_edge.glass.checkpoint import CHECKPOINT_FOLDER, CheckpointInfo, load_checkpoint, save_checkpoint
-from glass_edge.glass.data import GoodData
+from glass_edge.glass.checkpoint import (
+    CHECKPOINT_FOLDER,
+    CHECKPOINT_NAME,
+    CheckpointInfo,
+    load_checkpoint,
+    remove_temporaries,
+    save_checkpoint,
+)
+from glass_edge.glass.data import ClothStrip, GoodData
+from glass_edge.glass.epoch_heads import EPOCHS_FOLDER, keep_epoch
+from glass_edge.glass.judge_style import StyleJudgement, write_judgement
 from glass_edge.glass.model import StyleModel
-from glass_edge.glass.trainer import EpochRecord
-from glass_edge.glass.trainer_state import STATE_NAME, TrainingState, save_state
+from glass_edge.glass.run_record import describe_data, describe_end, describe_environment
+from glass_edge.glass.trainer_records import EpochRecord, TrainingResult
+from glass_edge.glass.trainer_state import STATE_NAME, TrainingState, recipe_digest, save_state
 
 RECIPE_NAME = "recipe.toml"
 DATA_NAME = "data.json"
 ENVIRONMENT_NAME = "environment.json"
 METRICS_NAME = "metrics.csv"
-_LIBRARIES = ("glass-edge", "torch", "timm", "numpy", "opencv-python-headless", "pillow", "scipy")
+END_NAME = "training.json"
+_UTC_PATTERN = f"{'[0-9]' * 8}T{'[0-9]' * 6}Z"  # or 'aitex' would find the runs of 'aitex-fabric03'
+RUNS = Path("runs")
+"""Where runs lie unless told otherwise."""
 
 
 class RunFolder:
@@ -58,27 +69,51 @@ class RunFolder:
         return self.folder / CHECKPOINT_FOLDER
 
     def require_new(self) -> None:
-        """Refuse a folder that holds a run already.
+        """Refuse a folder that holds a run already; what is left of one that kept nothing does not count.
 
         Raises:
             InputError: it does.
         """
-        if any((self.folder / name).exists() for name in (CHECKPOINT_FOLDER, STATE_NAME, METRICS_NAME)):
+        if (self.checkpoint / CHECKPOINT_NAME).exists() or (self.folder / STATE_NAME).exists():
             raise InputError(
                 f"{self.folder}: holds a training run already; continue it with --resume, or give another --run-folder"
             )
 
-    def start(self, recipe_file: Path, data: GoodData, *, threads: int) -> None:
-        """Make the folder and write what is known before the first epoch.
+    def start(
+        self,
+        recipe_file: Path,
+        data: GoodData,
+        *,
+        threads: int,
+        resumed: bool = False,
+        selection: Sequence[ClothStrip] = (),
+        judged: StyleJudgement | None = None,
+    ) -> None:
+        """Make the folder and write what is known before the first epoch; the caller holds its lock, or alone knows it.
+
+        Args:
+            recipe_file: copied.
+            data: good cloth.
+            threads: that compute.
+            resumed: what the run wrote before stays.
+            selection: strips that choose the epoch.
+            judged: what was found of the style, if it was judged.
 
         Raises:
             InputError: the folder cannot be written.
         """
         make_folder(self.folder)
-        with self._explained():
+        with self.explained():
+            for folder in (self.folder, self.checkpoint, self.folder / EPOCHS_FOLDER):
+                remove_temporaries(folder)
+            if not resumed:  # of a run that was killed before its first epoch was kept
+                (self.folder / METRICS_NAME).unlink(missing_ok=True)
+                shutil.rmtree(self.folder / EPOCHS_FOLDER, ignore_errors=True)
             write_bytes(self.folder / RECIPE_NAME, recipe_file.read_bytes())
-            write_json(self.folder / DATA_NAME, describe_data(data))
+            write_json(self.folder / DATA_NAME, describe_data(data, selection))
             write_json(self.folder / ENVIRONMENT_NAME, describe_environment(threads))
+            if judged is not None:
+                write_judgement(self.folder, judged)
 
     def checkpoint_epoch(self) -> int | None:
         """Epoch of the checkpoint that is there, None when there is no whole one."""
@@ -95,9 +130,9 @@ class RunFolder:
         data: GoodData,
         *,
         epoch: int,
-        seconds: float,
-        losses: dict[str, float],
+        figures: dict[str, float],
         golden_tiles: NDArray[np.uint8] | None,
+        selection: Sequence[ClothStrip] = (),
     ) -> None:
         """Write the checkpoint of a finished epoch in place of the one before.
 
@@ -107,25 +142,32 @@ class RunFolder:
         info = CheckpointInfo(
             epoch=epoch,
             training_data_sha256=data.fingerprint,
-            holdout=tuple(sorted(strip.name for strip in data.holdout)),
+            holdout=_names(data.holdout),
             n_training_images=len(data.train),
             skipped=tuple(one.name for one in data.skipped),
-            metrics=losses,
-            seconds=seconds,
+            metrics=figures,
+            recipe_sha256=recipe_digest(recipe),
+            selection=_names(selection),
         )
-        with self._explained():
+        with self.explained():
             save_checkpoint(self.checkpoint, model, recipe, info, golden_tiles)
         self._last_epoch = epoch
 
     def keep_state(self, state: TrainingState, recipe: Recipe, data: GoodData, record: EpochRecord) -> None:
-        """Write the training state and the losses of a finished epoch (before its checkpoint).
+        """Write head, figures and training state of a finished epoch (before its checkpoint), the state last.
 
         Raises:
             GlassEdgeError: they cannot be written; those of the epoch before are still there.
         """
-        with self._explained():
+        with self.explained():
+            keep_epoch(self.folder, state, recipe, data.fingerprint)
             self._append(record)
             save_state(self.folder, state, recipe, data.fingerprint)
+
+    def finish(self, result: TrainingResult, recipe: Recipe) -> None:
+        """Write how the run ended."""
+        with self.explained():
+            write_json(self.folder / END_NAME, describe_end(result, recipe))
 
     def _append(self, record: EpochRecord) -> None:
         path = self.folder / METRICS_NAME
@@ -138,7 +180,12 @@ class RunFolder:
         write_bytes(path, _csv(names, [*rows, record.row()]))
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def explained(self) -> Iterator[None]:
+        """Turn a write that fails into an error that says what is kept.
+
+        Raises:
+            GlassEdgeError: the write failed.
+        """
         try:
             yield
         except OSError as error:
@@ -149,54 +196,25 @@ class RunFolder:
             ) from error
 
 
-def default_run_folder(style: str) -> Path:
-    """`runs/<style>-<UTC>` below the working directory."""
-    return Path("runs") / f"{style}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+def default_run_folder(style: str, runs: Path = RUNS) -> Path:
+    """`<style>-<UTC>` in the folder of runs."""
+    return runs / f"{style}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 
 
-def latest_run_folder(style: str) -> Path:
-    """The newest run of a style below `runs/` that has a training state.
+def latest_run_folder(style: str, runs: Path = RUNS) -> Path:
+    """The newest run of a style in the folder of runs that has a training state.
 
     Raises:
         InputError: there is none.
     """
-    found = sorted(path.parent for path in Path("runs").glob(f"{style}-*T*Z/{STATE_NAME}"))
+    found = sorted(path.parent for path in runs.glob(f"{style}-{_UTC_PATTERN}/{STATE_NAME}"))
     if not found:
-        raise InputError(f"runs: no run of style '{style}' to continue here; give its folder with --run-folder")
+        raise InputError(f"{runs}: no run of style '{style}' to continue here; give its folder with --run-folder")
     return found[-1]
 
 
-def describe_data(data: GoodData) -> dict[str, Any]:
-    """Content of `data.json`."""
-    spans = {strip.name: [strip.span.left_px, strip.span.right_px] for strip in (*data.train, *data.holdout)}
-    return {
-        "folder": str(data.folder),
-        "fingerprint_sha256": data.fingerprint,
-        "images": {name: {"sha256": digest, "cloth_px": spans[name]} for name, digest in data.hashes.items()},
-        "train": [strip.name for strip in data.train],
-        "holdout": [strip.name for strip in data.holdout],
-        "skipped": [{"name": one.name, "reason": one.reason} for one in data.skipped],
-    }
-
-
-def describe_environment(threads: int) -> dict[str, Any]:
-    """Content of `environment.json`."""
-    versions: dict[str, str | None] = {}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = None
-    return {
-        "started_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "machine": platform.machine(),
-        "threads": threads,
-        "torch_cpu": torch.backends.cpu.get_cpu_capability(),
-        "versions": versions,
-    }
+def _names(strips: Sequence[ClothStrip]) -> tuple[str, ...]:
+    return tuple(sorted(strip.name for strip in strips))
 
 
 def _csv(names: Sequence[str], rows: Sequence[dict[str, Any]]) -> bytes:

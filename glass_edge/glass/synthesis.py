@@ -1,7 +1,8 @@
 """Training batches: good tiles and the same tiles with synthetic defects.
 
-Promises: a batch is a function of (seed, stream, epoch, step) and the strips; every synthetic tile has a marked cell
-inside its halo; synthetic tiles are rounded to uint8 as a camera's are; a grey tile stays grey.
+Promises: a batch is a function of (seed, stream, epoch, step) and the strips, whatever the number of workers; every
+synthetic tile has a marked cell inside its halo; synthetic tiles are rounded to uint8 as a camera's are; a grey tile
+stays grey; a varied tile (see `augmentation`) is the good one and carries the defect.
 
 Fusing pixels and normalising afterwards equals fusing normalised pixels (the fusion's weights sum to 1), but for the
 rounding.
@@ -9,6 +10,7 @@ rounding.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,14 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glass_edge.config.recipe import Recipe
-from glass_edge.errors import InputError
 from glass_edge.glass.cloth_fill import ClothFillConfig, fill_cloth
-from glass_edge.glass.crops import CropSampler
+from glass_edge.glass.crops import CropSampler, Origin
 from glass_edge.glass.data import Pixels
-from glass_edge.glass.las import LasConfig, LasMask, MaskSource, draw_las_mask
-from glass_edge.glass.textures import FolderTextures, ProceduralTextures, TextureSource, draw_texture
-
-_MOST_DRAWS = 200
+from glass_edge.glass.las import LasConfig, MaskSource, draw_las_mask, inner
+from glass_edge.glass.textures import TexturePart, TextureSource, draw_texture, texture_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +34,41 @@ class TrainingBatch:
         good: uint8 (n, height, width, channels).
         synthetic: the same tiles with synthetic defects, or None when LAS is off.
         mask: bool (n, rows, columns) of the score cells inside the halo, True where the defects are; None likewise.
+        origins: where each good tile lies; None for a tile that was varied.
     """
 
     good: Pixels
     synthetic: Pixels | None
     mask: NDArray[np.bool_] | None
+    origins: tuple[Origin | None, ...]
 
 
 class Synthesiser:
     """Draws the batches a recipe describes."""
 
-    def __init__(self, recipe: Recipe, sampler: CropSampler) -> None:
-        """Set up; raises InputError when the texture folder cannot be used."""
+    def __init__(
+        self, recipe: Recipe, sampler: CropSampler, *, augmented: bool = True, textures: TexturePart = "all"
+    ) -> None:
+        """Set up.
+
+        Args:
+            recipe: what is drawn.
+            sampler: gives the good tiles.
+            augmented: vary them as the recipe says; False: leave them as they are.
+            textures: part of the texture folder that is drawn from.
+
+        Raises:
+            InputError: the texture folder cannot be used.
+        """
         settings, tile = recipe.las, recipe.tile
-        folder = settings.textures_folder
         self._sampler = sampler
         self._batch = recipe.training.batch
+        self._workers = recipe.training.workers
+        self._augment = recipe.augment if augmented else None
         self._enabled = settings.enabled
         self._config = LasConfig(source=MaskSource(settings.source), cloth_share=settings.cloth_share)
         self._fill = ClothFillConfig()
-        self._textures: TextureSource = ProceduralTextures() if folder is None else FolderTextures(folder)
+        self._textures: TextureSource = texture_source(settings.textures_folder, textures)
         self._grey = recipe.texture_is_grey
         stride = recipe.score_stride_px
         self._grid = (tile.height_px // stride, tile.width_px // stride)
@@ -63,38 +77,61 @@ class Synthesiser:
     def batch(self, stream: int, epoch: int, step: int, size: int | None = None) -> TrainingBatch:
         """The tiles of one step; `size` tiles instead of the recipe's batch."""
         count = self._batch if size is None else size
-        good, synthetic, masks = [], [], []
-        for index in range(step * count, (step + 1) * count):
-            rng = self._sampler.generator(stream, epoch, index)
-            tile = self._sampler.draw(rng)
-            good.append(tile)
-            if self._enabled:
-                drawn, mask = self.spoil(tile, rng)
-                synthetic.append(drawn)
-                masks.append(mask)
+        crops = [
+            self._sampler.draw_crop(stream, epoch, index, self._augment)
+            for index in range(step * count, (step + 1) * count)
+        ]
+        good, origins = np.stack([crop.pixels for crop in crops]), tuple(crop.origin for crop in crops)
         if not self._enabled:
-            return TrainingBatch(np.stack(good), None, None)
-        return TrainingBatch(np.stack(good), np.stack(synthetic), np.stack(masks))
+            return TrainingBatch(good, None, None, origins)
+        spoilt = [self.spoil(crop.pixels, crop.rng, foreground=crop.foreground, name=crop.name) for crop in crops]
+        return TrainingBatch(
+            good, np.stack([tile for tile, _ in spoilt]), np.stack([cells for _, cells in spoilt]), origins
+        )
 
     def batches(self, stream: int, epoch: int, steps: int) -> Generator[TrainingBatch, None, None]:
-        """`steps` batches, each drawn in another thread while the one before is used."""
-        with ThreadPoolExecutor(1, thread_name_prefix="synthesis") as pool:
-            waiting: Future[TrainingBatch] = pool.submit(self.batch, stream, epoch, 0)
-            for step in range(1, steps + 1):
-                current = waiting.result()
+        """`steps` batches, drawn in `training.workers` other threads while the ones before are used."""
+        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="synthesis")
+        waiting: deque[Future[TrainingBatch]] = deque()
+        try:
+            for step in range(steps + self._workers):
                 if step < steps:
-                    waiting = pool.submit(self.batch, stream, epoch, step)
-                yield current
+                    waiting.append(pool.submit(self.batch, stream, epoch, step))
+                if step >= self._workers:
+                    yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
-    def spoil(self, tile: Pixels, rng: np.random.Generator) -> tuple[Pixels, NDArray[np.bool_]]:
+    def spoil(
+        self,
+        tile: Pixels,
+        rng: np.random.Generator,
+        *,
+        foreground: NDArray[np.bool_] | None = None,
+        name: str = "good tile",
+    ) -> tuple[Pixels, NDArray[np.bool_]]:
         """A tile with a synthetic defect, and bool (rows, columns) of its cells inside the halo.
 
+        Args:
+            tile: uint8 (height, width, channels).
+            rng: source of chance.
+            foreground: bool (height, width), where the defect may lie; None: everywhere.
+            name: of its image, for the complaint.
+
         Raises:
-            InputError: no defect fell inside the halo.
+            InputError: no defect fell inside the halo, or on the foreground.
         """
-        height, width = tile.shape[:2]
-        mask, inside = self._mask_inside(rng, height, width)
-        if mask.is_cloth:
+        mask = draw_las_mask(
+            rng,
+            tile.shape[:2],
+            self._grid,
+            self._config,
+            halo_cells=self._halo,
+            foreground=foreground,
+            image_name=name,
+        )
+        inside = inner(mask.grid, self._halo)
+        if mask.opacity is None:
             return fill_cloth(rng, tile, mask.coverage, lambda: self._texture(rng, tile), self._fill), inside
         touched = np.flatnonzero(mask.coverage.any(axis=1)), np.flatnonzero(mask.coverage.any(axis=0))
         box = (slice(touched[0][0], touched[0][-1] + 1), slice(touched[1][0], touched[1][-1] + 1))
@@ -108,20 +145,3 @@ class Synthesiser:
     def _texture(self, rng: np.random.Generator, tile: Pixels) -> Pixels:
         height, width, channels = tile.shape
         return draw_texture(self._textures, rng, height, width, grey=self._grey)[..., :channels]
-
-    def _mask_inside(self, rng: np.random.Generator, height: int, width: int) -> tuple[LasMask, NDArray[np.bool_]]:
-        for _ in range(_MOST_DRAWS):
-            mask = draw_las_mask(rng, (height, width), self._grid, self._config)
-            inside = inner(mask.grid, self._halo)
-            if inside.any():
-                return mask, inside
-        raise InputError(
-            f"no synthetic defect fell inside the halo of a tile of {width} x {height} px in {_MOST_DRAWS} draws; "
-            "choose a larger tile or a smaller halo"
-        )
-
-
-def inner(grid: NDArray[np.bool_], halo_cells: int) -> NDArray[np.bool_]:
-    """The cells of a grid (rows, columns) that are at least `halo_cells` from its border."""
-    rows, columns = grid.shape
-    return grid[halo_cells : rows - halo_cells, halo_cells : columns - halo_cells]

@@ -9,9 +9,12 @@ Textures in the Wild", CVPR 2014.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +28,12 @@ from glass_edge.glass.procedural_textures import draw_pattern
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 N_OPERATIONS = 3
+HELD_OUT_EVERY = 5
+TexturePart = Literal["all", "training", "held-out"]
+_READ_ERRORS = (
+    OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
+    UnidentifiedImageError, Image.DecompressionBombError,
+)  # fmt: skip
 
 Operation = Callable[[Image.Image, np.random.Generator], Image.Image]
 
@@ -37,34 +46,65 @@ class TextureSource(Protocol):
 
 
 class FolderTextures:
-    """Images of a folder and its subfolders (the layout of DTD, or flat)."""
+    """Images of a folder and its subfolders (the layout of DTD, images/<class>/*.jpg, or flat).
 
-    def __init__(self, folder: Path) -> None:
-        """List the images.
+    Attributes:
+        files: the images drawn from, sorted by path.
+    """
+
+    def __init__(self, folder: Path, part: TexturePart = "all") -> None:
+        """List the images and look into each one's header.
+
+        Args:
+            folder: of images.
+            part: all of them, or every fifth ("held-out"), or the others ("training"), so that textures can be judged
+                by that were not trained with; too few to divide (under five): all of them whatever is asked for.
 
         Raises:
-            InputError: no such folder, or no image in it.
+            InputError: no such folder, no image in it, or a file that is none.
         """
         if not folder.is_dir():
-            raise InputError(f"{folder}: no such texture folder; give one, or use the built-in textures")
-        self.files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-        if not self.files:
+            raise InputError(f"{folder}: no such texture folder; give one, or set las.textures = 'builtin'")
+        files = sorted(path for path in folder.rglob("*") if _is_image(path, folder))
+        if not files:
             kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-            raise InputError(f"{folder}: no texture image ({kinds}) in it or its subfolders")
+            raise InputError(
+                f"{folder}: no texture image ({kinds}) in it or its subfolders; give another folder, or set "
+                "las.textures = 'builtin'"
+            )
+        for path in files:
+            with _readable(path), Image.open(path):  # damage further on shows only when the image is drawn
+                pass
+        if part == "all" or len(files) < HELD_OUT_EVERY:
+            self.files = files
+        else:
+            wanted = part == "held-out"
+            self.files = [path for number, path in enumerate(files, 1) if (number % HELD_OUT_EVERY == 0) is wanted]
 
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Image.Image:
         """A random image of the folder.
 
         Raises:
-            InputError: the file is no image or is damaged.
+            InputError: the file is damaged.
         """
         del height, width
         path = self.files[rng.integers(len(self.files))]
-        try:
-            with Image.open(path) as image:
-                return image.convert("RGB")
-        except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise InputError(f"{path}: cannot be read as an image ({error}); repair or remove it") from error
+        with _readable(path), Image.open(path) as image:
+            return image.convert("RGB")
+
+
+def _is_image(path: Path, folder: Path) -> bool:
+    """By its name; hidden files and folders (such as those macOS leaves in archives) do not count."""
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return path.suffix.lower() in IMAGE_SUFFIXES and not hidden and path.is_file()
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except _READ_ERRORS as error:
+        raise InputError(f"{path}: cannot be read as an image ({error}); repair or remove it") from error
 
 
 class ProceduralTextures:
@@ -73,6 +113,15 @@ class ProceduralTextures:
     def draw(self, rng: np.random.Generator, height: int, width: int) -> Image.Image:
         """A random pattern of the size asked for."""
         return Image.fromarray(draw_pattern(rng, height, width))
+
+
+def texture_source(folder: Path | None, part: TexturePart = "all") -> TextureSource:
+    """Textures of a folder, or the built-in ones (None), which know no parts: another seed draws other patterns.
+
+    Raises:
+        InputError: the folder cannot be used.
+    """
+    return ProceduralTextures() if folder is None else FolderTextures(folder, part)
 
 
 def _jitter_saturation_and_hue(image: Image.Image, rng: np.random.Generator) -> Image.Image:

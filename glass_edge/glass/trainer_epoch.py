@@ -1,14 +1,15 @@
 """The steps of one epoch, and the BatchNorm statistics after it.
 
-Promises: everything random follows from (seed, stream, epoch, step); the good and the synthetic tiles of a step go
-through the backbone together, once.
+Promises: everything random follows from (seed, stream, epoch, step), whatever the number of workers; the statistics are
+those of the same good and synthetic tiles after every epoch.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
+from typing import cast
 
 import numpy as np
 import torch
@@ -17,14 +18,16 @@ from torch import Tensor
 from glass_edge.config.recipe import Recipe
 from glass_edge.errors import GlassEdgeError
 from glass_edge.glass.crops import NORM_STREAM, TRAINING_STREAM
-from glass_edge.glass.gas import draw_noise
-from glass_edge.glass.mahalanobis import inner_points
+from glass_edge.glass.feature_cache import FeatureCache
 from glass_edge.glass.model import StyleModel
-from glass_edge.glass.networks import Head, estimate_norm_statistics
+from glass_edge.glass.networks import Head
+from glass_edge.glass.norm_statistics import set_norm_statistics
 from glass_edge.glass.optimisers import Optimisers
-from glass_edge.glass.step import StepConfig, StepInput, StepLosses
-from glass_edge.glass.synthesis import Synthesiser, TrainingBatch
-from glass_edge.glass.trainer_step import recipe_step
+from glass_edge.glass.statistics import StreamingMoments
+from glass_edge.glass.step import StepConfig, StepInput, StepLosses, compute_losses
+from glass_edge.glass.step_inputs import InputMaker
+from glass_edge.glass.synthesis import Synthesiser
+from glass_edge.glass.trainer_device import products_in
 
 LOGGED = ("total", "normal", "gaussian", "focal", "normal_right", "anomalous_right")
 """Losses and shares of `StepLosses` that are averaged over an epoch."""
@@ -37,15 +40,33 @@ _NORM_EPOCH = 0  # the same tiles after every epoch: what changes is the model
 
 
 class EpochRunner:
-    """Trains the head of `model` for one epoch at a time."""
+    """Trains the head of `model` for one epoch at a time, on the model's device."""
 
-    def __init__(self, model: StyleModel, optimisers: Optimisers, synthesiser: Synthesiser, config: StepConfig) -> None:
-        self._model = model
+    def __init__(
+        self,
+        model: StyleModel,
+        optimisers: Optimisers,
+        synthesiser: Synthesiser,
+        config: StepConfig,
+        cache: FeatureCache | None = None,
+    ) -> None:
+        """Lay out a run.
+
+        Args:
+            model: trained in place.
+            optimisers: of its head.
+            synthesiser: draws the tiles.
+            config: constants of a step.
+            cache: maps of good tiles; None: they are computed each time.
+        """
         self._head: Head = model.glass_head
         self._recipe: Recipe = model.recipe
+        self._device = model.normalise.mean.device
         self._optimisers = optimisers
         self._synthesiser = synthesiser
         self._config = config
+        self._inputs = InputMaker(model, config.gas.noise_sigma, cache)
+        self._norm_moments = StreamingMoments(model.n_features)
 
     def steps(self, epoch: int, count: int, mean: Tensor) -> Generator[dict[str, float], None, None]:
         """Train `count` steps of `epoch` (from 1); yields what is logged of each.
@@ -61,11 +82,11 @@ class EpochRunner:
         centre = None
         if self._recipe.gas.hypothesis == "hypersphere":  # the manifold needs none
             with torch.no_grad():
-                centre = self._head.adaptor(self._head.whiten(mean))
+                centre = self._head.adaptor(self._head.whiten(mean.to(self._device)))
         with closing(self._synthesiser.batches(TRAINING_STREAM, epoch, count)) as batches:
             for step, batch in enumerate(batches, start=1):
-                generator = torch.Generator().manual_seed(self._seed(epoch, step))
-                inputs = self._inputs(batch, generator, centre)
+                generator = torch.Generator(self._device).manual_seed(noise_seed(self._recipe.seed, epoch, step))
+                inputs = self._inputs.make(batch, generator, centre)
                 self._optimisers.scale_rates(self._rate_factor(epoch - 1 + (step - 1) / count))
                 try:
                     losses = self._train(inputs)
@@ -83,48 +104,38 @@ class EpochRunner:
 
     def reestimate_norm(self) -> None:
         """Set the BatchNorm's statistics to those of good and synthetic tiles drawn for this alone."""
-        count = min(NORM_BATCHES, self._recipe.training.samples_per_epoch // self._recipe.training.batch + 1)
-        with torch.no_grad(), closing(self._synthesiser.batches(NORM_STREAM, _NORM_EPOCH, count)) as batches:
-            estimate_norm_statistics(self._head.discriminator, (self._adapted(batch) for batch in batches))
+        if not self._norm_moments.n_points:
+            training = self._recipe.training
+            count = min(NORM_BATCHES, training.samples_per_epoch // training.batch + 1)
+            with closing(self._synthesiser.batches(NORM_STREAM, _NORM_EPOCH, count)) as batches:
+                for batch in batches:
+                    for tiles in (batch.good, batch.synthetic):
+                        if tiles is not None:
+                            self._norm_moments.add(self._inputs.points(tiles))
+        set_norm_statistics(self._head, self._norm_moments)
 
     def _train(self, inputs: StepInput) -> StepLosses:
-        with_gas, with_las = self._recipe.gas.enabled, self._recipe.las.enabled
         self._head.train()
+        self._optimisers.zero_grad()
         try:
-            return recipe_step(self._head, self._optimisers, inputs, self._config, with_gas=with_gas, with_las=with_las)
+            with products_in(self._recipe.training.precision, self._device):
+                losses = compute_losses(self._head, inputs, self._config)
+            cast(Callable[[], None], losses.total.backward)()
+            self._optimisers.step()
+            return losses
         finally:
             self._head.eval()
 
-    def _adapted(self, batch: TrainingBatch) -> Tensor:
-        adapted: Tensor = self._head.adaptor(self._head.whiten(self._points(batch)))
-        return adapted
 
-    def _points(self, batch: TrainingBatch) -> Tensor:
-        """Features of the good tiles, then of the synthetic ones (if any)."""
-        tiles = batch.good if batch.synthetic is None else np.concatenate([batch.good, batch.synthetic])
-        return inner_points(self._model, torch.from_numpy(tiles))
-
-    def _inputs(self, batch: TrainingBatch, generator: torch.Generator, centre: Tensor | None) -> StepInput:
-        points = self._points(batch)
-        has_las = batch.mask is not None
-        normal, synthetic = points.chunk(2) if has_las else (points, points[:0])
-        mask = torch.from_numpy(batch.mask.reshape(-1)) if batch.mask is not None else torch.zeros(0, dtype=torch.bool)
-        wanted = self._recipe.gas.points
-        selection = torch.randperm(len(normal), generator=generator)[:wanted] if 0 < wanted < len(normal) else None
-        if selection is not None and (centre is None or len(centre) == 1):
-            normal, selection = normal[selection], None  # positions do not count: the others need not be whitened
-        count = len(normal) if selection is None else len(selection)
-        noise = draw_noise((count, normal.shape[1]), self._config.gas.noise_sigma, generator, normal.device)
-        with torch.no_grad():
-            return StepInput(self._head.whiten(normal), self._head.whiten(synthetic), mask, noise, centre, selection)
-
-    def _seed(self, epoch: int, step: int) -> int:
-        entropy = np.random.SeedSequence([self._recipe.seed, _NOISE_STREAM, epoch, step])
-        return int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1))
+def noise_seed(seed: int, epoch: int, step: int) -> int:
+    """Seed of what a step draws beside its tiles, for the recipe's `seed`; both numbers count from 1."""
+    entropy = np.random.SeedSequence([seed, _NOISE_STREAM, epoch, step])
+    return int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def _logged(losses: StepLosses, epoch: int, step: int) -> dict[str, float]:
-    values = {name: float(getattr(losses, name).detach()) for name in LOGGED}
+    read = torch.stack([getattr(losses, name).detach().float() for name in LOGGED]).tolist()  # one wait for the device
+    values = dict(zip(LOGGED, read, strict=True))
     if not math.isfinite(values["total"]):
         raise _no_number(epoch, step, ", ".join(f"{name} {values[name]:g}" for name in LOGGED[1:4]))
     return values

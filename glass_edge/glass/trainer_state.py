@@ -1,4 +1,4 @@
-"""What a stopped training run needs to go on: weights of the head, optimisers, epoch, constants.
+"""What a stopped training run needs to go on: weights of the head, optimisers, epoch, constants, the choice so far.
 
 Promises: a state file is whole or absent; loading runs no code from it; a state of another recipe (other than its
 number of epochs), other images or a damaged file is refused by name. No random state is stored, because everything
@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import pickle
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,18 @@ from torch import Tensor
 from glass_edge.config.recipe import Recipe
 from glass_edge.errors import InputError
 from glass_edge.files import write_bytes
+from glass_edge.glass.selection import Candidate, Selection
 
 STATE_NAME = "training-state.pt"
-_FORMAT = 1
+_FORMAT = 2
+_FREE_KEYS = {
+    "training": ("epochs", "patience", "patience_margin", "keep_epochs", "tensorboard"),  # how long, what is kept
+    "data": ("folder",),  # the images themselves are compared by their fingerprint
+}
+_MACHINE_KEYS = ("threads", "workers", "device")
+"""What computes the same numbers; another choice may change their rounding."""
+_SELECTING_KEYS = ("smoothing_sigma_px", "selvedge_zone_px")
+"""Of `[inspection]`: what the choice of an epoch rests on."""
 _ERRORS = (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError)
 
 
@@ -36,8 +46,10 @@ class TrainingState:
         seconds: time they took.
         spread: see `trainer_features.spread_of_adapted`; measured before the first step.
         mean: mean of the good features, see `trainer_features.GoodFeatures`.
-        head: state of the head.
+        head: state of the head, tensors on the CPU.
         optimisers: state of both.
+        figures: what was logged of this epoch, by name.
+        selection: the choice among the epochs so far; None where the last epoch is the model.
     """
 
     epoch: int
@@ -46,14 +58,39 @@ class TrainingState:
     mean: Tensor
     head: dict[str, Tensor]
     optimisers: dict[str, Any]
+    figures: dict[str, float] = field(default_factory=dict)
+    selection: Selection | None = None
+
+    @property
+    def chosen(self) -> Candidate:
+        """The epoch that is the model as far as is known now."""
+        if self.selection is not None:
+            return self.selection.best
+        return Candidate(self.epoch, math.nan, self.head, self.figures)
+
+    @property
+    def stale_epochs(self) -> int:
+        """Epochs since the last one that was better than those before by more than the margin; 0 without a choice."""
+        return 0 if self.selection is None else self.epoch - self.selection.mark_epoch
 
 
 def recipe_digest(recipe: Recipe) -> str:
     """SHA-256 of everything in a recipe that a continued run must share with the run it continues."""
     document = recipe.model_dump(mode="json")
-    for table, key in (("training", "epochs"), ("training", "threads"), ("data", "folder")):
-        document[table].pop(key)  # the images themselves are compared by their fingerprint
-    document.pop("inspection")
+    for table, keys in _FREE_KEYS.items():
+        for key in keys:
+            document[table].pop(key)
+    for key in _MACHINE_KEYS:
+        document["training"].pop(key)
+    if recipe.training.feature_cache != "off":
+        document["training"]["feature_cache"] = (
+            "on"  # where it lies does not matter, but it changes which tiles are used
+        )
+    inspection = document.pop("inspection")
+    if recipe.training.select == "last":
+        document["training"].pop("select_tiles")
+    else:
+        document["inspection"] = {key: inspection[key] for key in _SELECTING_KEYS}
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
@@ -69,6 +106,8 @@ def save_state(folder: Path, state: TrainingState, recipe: Recipe, fingerprint: 
         "mean": state.mean,
         "head": state.head,
         "optimisers": state.optimisers,
+        "figures": state.figures,
+        "selection": None if state.selection is None else asdict(state.selection),
     }
     stream = io.BytesIO()  # PyTorch turns a failed write into an error of its own
     torch.save(content, stream)
@@ -89,6 +128,8 @@ def load_state(folder: Path, recipe: Recipe, fingerprint: str) -> TrainingState:
         if content["format"] != _FORMAT:
             raise ValueError(f"format {content['format']}, this program reads {_FORMAT}")
         state = TrainingState(**{name: content[name] for name in TrainingState.__dataclass_fields__})
+        if (chosen := content["selection"]) is not None:
+            state.selection = Selection(**{**chosen, "best": Candidate(**chosen["best"])})
     except _ERRORS as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path}: not a training state of this program ({reason}); train without --resume") from error

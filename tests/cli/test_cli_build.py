@@ -36,11 +36,13 @@ seed = 3
 folder = "cloth"
 mm_per_px = 0.2
 [backbone]
+levels = [4]
 weights = "random"
 [tile]
 height_px = {HEIGHT}
 width_px = {WIDTH}
 halo_px = {HALO}
+exposure = "camera"
 [model]
 width = 48
 hidden = 16

@@ -88,6 +88,7 @@ def test_version_and_help_are_0(capfd: pytest.CaptureFixture[str]) -> None:
         "train",
         "evaluate",
         "build",
+        "import-reference",
         "bench",
         "bundle",
         "events",

@@ -264,7 +264,7 @@ def test_a_bundle_is_evaluated_like_its_checkpoint(place: Path, capsys: pytest.C
     [
         (["nowhere"], "no such folder"),
         (["cloth"], "checkpoint.json"),
-        (["r", "--data", "cloth/train"], "no folder 'test'"),
+        (["r", "--data", "cloth/train/good"], "no folder 'test'"),
         (["r", "--threshold-images", "empty"], "train/good"),
     ],
 )

@@ -15,6 +15,7 @@ from glass_edge.glass.model import MeanSquareHead, StyleModel, build_model
 PUBLISHED = {
     "level_width": 1536,
     "width": 1536,
+    "neighbours": "all",
     "hidden": 1024,
     "adaptor": "xavier",
     "whiten": False,
@@ -67,7 +68,8 @@ def filled_model(recipe: Recipe, seed: int = 0) -> StyleModel:
 
 def golden_model(name: str, *, ordered: bool) -> StyleModel:
     """The network of a golden file as a `StyleModel`: first set `ordered`, second not."""
-    recipe = make_recipe(name, (8, 16), model=PUBLISHED, tile={"height_px": 96, "width_px": 96, "channels": 3})
+    tile = {"height_px": 96, "width_px": 96, "channels": 3, "exposure": "camera"}
+    recipe = make_recipe(name, (8, 16), model=PUBLISHED, tile=tile)
     model = build_model(recipe)
     backbone = ordered_backbone(name) if ordered else named_backbone(name)
     head = ordered_head(*SEEDS[name]) if ordered else named_head()

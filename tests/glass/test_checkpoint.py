@@ -141,11 +141,14 @@ def test_a_touched_description_is_refused(saved: Path) -> None:
 
 def test_another_format_and_another_architecture_are_refused(saved: Path) -> None:
     document = json.loads((saved / "checkpoint.json").read_text())
-    reseal(saved, format_version=2)
-    with pytest.raises(InputError, match=r"format_version = 2.*update the program"):
+    reseal(saved, format_version=3)
+    with pytest.raises(InputError, match=r"format_version = 3.*update the program"):
+        load_checkpoint(saved)
+    reseal(saved, format_version=1)
+    with pytest.raises(InputError, match=r"format_version = 1.*train the style again"):
         load_checkpoint(saved)
     wider = make_recipe(levels=(4, 8), model={"hidden": 32}).model_dump(mode="json")
-    reseal(saved, format_version=1, recipe=wider)
+    reseal(saved, format_version=2, recipe=wider)
     with pytest.raises(
         InputError, match=r"not the weights of this network.*head\.discriminator\.hidden\.weight|missing"
     ):

@@ -8,7 +8,7 @@ from tiny_cloth import recipe, weave
 
 from glass_edge.errors import InputError
 from glass_edge.fabric.geometry import ClothSpan
-from glass_edge.glass.crops import CropSampler, cover
+from glass_edge.glass.crops import CropSampler, cover, cover_origins
 from glass_edge.glass.data import ClothStrip, TileShape
 from glass_edge.glass.synthesis import Synthesiser
 
@@ -89,6 +89,16 @@ def test_cover_thins_evenly() -> None:
     few = list(cover(strips, tile, 8))
     assert len(few) == 8 < len(everything)
     assert [chr(pixels[0, 0, 2]) for pixels in few] == list("aabbccdd")
+
+
+@pytest.mark.parametrize(("most", "jitter"), [(None, 0), (None, 15), (7, 15)])
+def test_cover_cuts_at_its_origins(most: int | None, jitter: int) -> None:
+    strips = [coordinates(100, 200, ClothSpan(0, 200)), coordinates(64, 150, ClothSpan(10, 150), "b")]
+    tile = TileShape(64, 48, 16, 3)
+    tiles = list(cover(strips, tile, most, jitter_px=jitter))
+    origins = cover_origins(strips, tile, most, jitter_px=jitter)
+    for (index, row, column), pixels in zip(origins, tiles, strict=True):
+        assert np.array_equal(pixels, strips[index].pixels[row : row + 64, column : column + 48])
 
 
 def test_strips_without_room_are_refused_by_name() -> None:

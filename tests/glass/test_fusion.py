@@ -53,8 +53,11 @@ def test_the_form_is_the_cheaper_one() -> None:
     # grouped 3 x 3 and 1 x 1: 6912 + 6912 weights of neighbourhoods, 2 x 768 x 1024 to mix, 1024 of the output
     n_weights = sum(buffer.numel() for name, buffer in pooled.head.named_buffers() if name.endswith("weight"))
     assert n_weights == 2 * 768 * 9 + 2 * 768 * 1024 + 1024
-    stacked = FusedModel(filled_model(make_recipe(levels=(4, 16))))
+    stacked = FusedModel(filled_model(make_recipe(levels=(4, 16), model={"neighbours": "all"})))
     assert [part.is_factored for part in stacked.head.levels] == [False, False]
+    # of a coarser level without neighbours the middle taps alone are left
+    finest = FusedModel(filled_model(make_recipe(levels=(4, 16))))
+    assert [part.is_factored for part in finest.head.levels] == [False, True]
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
@@ -64,10 +67,20 @@ def test_the_form_is_the_cheaper_one() -> None:
     width=st.sampled_from([0, 30, 47]),
     whiten=st.booleans(),
     prior=st.sampled_from(["none", "whitened", "adapted"]),
+    neighbours=st.sampled_from(["finest", "all"]),
+    exposure=st.sampled_from(["tile", "camera"]),
     method=st.sampled_from(["glass", "glass", "mahalanobis"]),
 )
 def test_any_recipe_fuses_exactly(
-    *, levels: set[int], level_width: int, width: int, whiten: bool, prior: str, method: str
+    *,
+    levels: set[int],
+    level_width: int,
+    width: int,
+    whiten: bool,
+    prior: str,
+    neighbours: str,
+    exposure: str,
+    method: str,
 ) -> None:
     recipe = make_recipe(
         levels=tuple(levels),
@@ -77,10 +90,11 @@ def test_any_recipe_fuses_exactly(
             "hidden": 24,
             "whiten": whiten or prior == "whitened",
             "prior": prior,
+            "neighbours": neighbours,
             "shrinkage": 0.1,
         },
         training={"method": method},
-        tile={"height_px": 48, "width_px": 80, "halo_px": 0, "channels": 1},
+        tile={"height_px": 48, "width_px": 80, "halo_px": 0, "channels": 1, "exposure": exposure},
     )
     model = filled_model(recipe).double()
     fused = FusedModel(model)
@@ -93,7 +107,7 @@ def test_any_recipe_fuses_exactly(
 
 
 def test_rows_of_the_affine_head_are_hidden_values_and_prior() -> None:
-    model = filled_model(make_recipe(model={"hidden": 8}))
+    model = filled_model(make_recipe(model={"hidden": 8, "prior": "whitened"}))
     affine = affine_head(model.head)
     points = torch.randn(5, 216, generator=torch.Generator().manual_seed(3)).double()
     rows = points.numpy() @ affine.matrix.T + affine.bias

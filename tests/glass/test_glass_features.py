@@ -25,6 +25,8 @@ CASES = [
     FeatureSpec((24, 40, 112), None, 200),
     FeatureSpec((40,), None, 64),
     FeatureSpec((24,), 100, None),
+    FeatureSpec((24, 40), None, None, finest_only=True),
+    FeatureSpec((24, 40, 112), 30, 64, finest_only=True),
 ]
 
 
@@ -48,6 +50,14 @@ def test_linear_form_equals_the_published_order(spec: FeatureSpec) -> None:
 def test_matrices_keep_a_constant(spec: FeatureSpec) -> None:
     total = sum(matrix.sum(axis=1) for matrix in level_matrices(spec))
     assert np.allclose(total, 1, atol=1e-12)
+
+
+def test_without_neighbours_a_coarse_level_is_resized_as_it_is() -> None:
+    spec = FeatureSpec((4, 6), None, None, finest_only=True)
+    fine, coarse = maps(spec)
+    expected = F.interpolate(coarse, (9, 14), mode="bilinear", align_corners=False)
+    assert spec.n_features == 4 * 9 + 6
+    assert torch.equal(patch_features([fine, coarse], spec)[:, 36:], expected)
 
 
 def test_groups_of_the_published_backbones() -> None:

@@ -35,7 +35,7 @@ class Pass:
         with torch.no_grad():
             self.input: Tensor = Normalise(backbone.spec)(torch.from_numpy(images))
             self.levels: list[Tensor] = backbone(self.input)
-            self.per_level = torch.stack([to_points(part) for part in level_features(self.levels, 1536)], dim=1)
+            self.per_level = torch.stack([to_points(part) for part in level_features(self.levels, spec)], dim=1)
             feature_map = patch_features(self.levels, spec)
             self.features = to_points(feature_map)
             self.linear_features = to_points(LinearFeatures(spec)(self.levels))

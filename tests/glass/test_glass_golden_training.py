@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import zlib
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -17,6 +19,8 @@ from glass_edge.glass.optimisers import Optimisers
 from glass_edge.glass.step import StepConfig, StepInput, StepLosses, training_step
 
 BOTH = ("manifold", "hypersphere")
+FORMS = ("features", "hidden")
+Ascent = Literal["features", "hidden"]
 BIAS_WITHOUT_GRADIENT = "body.block1.0.bias"
 
 
@@ -52,8 +56,9 @@ def check_scalars(losses: StepLosses, expected: dict[str, float], tolerance: flo
         assert scalar(getattr(losses, name)) == pytest.approx(value, abs=tolerance), name
 
 
+@pytest.mark.parametrize("ascent", FORMS)
 @pytest.mark.parametrize("hypothesis", BOTH)
-def test_step_of_first_set(hypothesis: str) -> None:
+def test_step_of_first_set(hypothesis: str, ascent: Ascent) -> None:
     golden = arrays(f"train_step_{hypothesis}")
     head = build_head(64, 32, seed=0).train()
     fill(head.adaptor, {n: n for n in ADAPTOR_NAMES}, {n: tensor(golden[f"init.adaptor.{n}"]) for n in ADAPTOR_NAMES})
@@ -67,7 +72,7 @@ def test_step_of_first_set(hypothesis: str) -> None:
         centre=tensor(golden["center"]),
     )
     trace = Trace()
-    config = StepConfig(GasConfig(Hypothesis(hypothesis)))
+    config = StepConfig(GasConfig(Hypothesis(hypothesis), ascent=ascent))
     first = copy.deepcopy(head)
     losses = training_step(head, Optimisers(head), batch, config, trace)
 
@@ -139,6 +144,7 @@ def check_trace_state(
         close(buffer, golden[f"after/discriminator.body.block1.1.{name}"], absolute=tolerance)
 
 
+@pytest.mark.parametrize("ascent", FORMS)
 @pytest.mark.parametrize(
     ("file", "noise", "config"),
     [
@@ -150,7 +156,8 @@ def check_trace_state(
         ("manifold_no_ohem", "noise_span", StepConfig(GasConfig(), hard_quantile=0.0)),
     ],
 )
-def test_step_of_second_set(file: str, noise: str, config: StepConfig) -> None:
+def test_step_of_second_set(file: str, noise: str, config: StepConfig, ascent: Ascent) -> None:
+    config = replace(config, gas=replace(config.gas, ascent=ascent))
     inputs, golden = arrays("traces/train_inputs"), arrays(f"traces/train_{file}")
     head = named_head(48, 32).train()
     batch = StepInput(
@@ -188,7 +195,8 @@ def test_step_of_second_set(file: str, noise: str, config: StepConfig) -> None:
     check_trace_state(head, golden, is_manifold=config.gas.hypothesis is Hypothesis.MANIFOLD)
 
 
-def test_three_consecutive_steps() -> None:
+@pytest.mark.parametrize("ascent", FORMS)
+def test_three_consecutive_steps(ascent: Ascent) -> None:
     inputs, golden = arrays("traces/train_inputs"), arrays("traces/train_three_steps")
     head = named_head(48, 32).train()
     optimisers = Optimisers(head)
@@ -200,7 +208,7 @@ def test_three_consecutive_steps() -> None:
             noise=tensor(golden["noise"][step]),
             centre=tensor(inputs["center"]),
         )
-        losses = training_step(head, optimisers, batch, StepConfig())
+        losses = training_step(head, optimisers, batch, StepConfig(GasConfig(ascent=ascent)))
         expected = {"total": "losses", "normal_right": "p_true", "anomalous_right": "p_fake"}
         check_scalars(losses, {ours: float(golden[key][step]) for ours, key in expected.items()}, 1e-5)
     # From the second step on the running mean carries the biases that Adam moved by amplified rounding (up to the
@@ -208,8 +216,9 @@ def test_three_consecutive_steps() -> None:
     check_trace_state(head, golden, is_manifold=True, mean_tolerance=1e-3)
 
 
+@pytest.mark.parametrize("ascent", FORMS)
 @pytest.mark.parametrize("hypothesis", BOTH)
-def test_step_at_full_width(hypothesis: str) -> None:
+def test_step_at_full_width(hypothesis: str, ascent: Ascent) -> None:
     golden, features = arrays(f"traces/train_full_{hypothesis}"), tensor(arrays("traces/forward_resnet18")["features"])
     head = named_head().train()
     with torch.no_grad():
@@ -223,7 +232,7 @@ def test_step_at_full_width(hypothesis: str) -> None:
         centre=centre,
     )
     trace = Trace()
-    config = StepConfig(GasConfig(Hypothesis(hypothesis)))
+    config = StepConfig(GasConfig(Hypothesis(hypothesis), ascent=ascent))
     losses = training_step(head, Optimisers(head), batch, config, trace)
     for t, norms in enumerate(golden["gaus_minus_true_norm"]):
         close((trace[f"ascent_{t}"] - trace["normal"]).norm(dim=1), norms, absolute=1e-5)

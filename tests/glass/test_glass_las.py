@@ -66,6 +66,8 @@ def test_drawn_masks_reach_the_grid_and_repeat(seed: int, source: MaskSource, he
     assert np.array_equal(one.coverage, two.coverage)
     assert one.opacity == two.opacity
     assert one.grid.any()
+    assert one.is_cloth == (one.opacity is None)
+    assert one.is_cloth or source is not MaskSource.CLOTH
     assert np.array_equal(one.grid, grid_mask(one.coverage >= (MARKED if one.is_cloth else 0.5), height // 4, 32))
     assert 0 <= one.coverage.min() <= one.coverage.max() <= 1
 
@@ -87,6 +89,16 @@ def test_a_foreground_without_room_names_the_image() -> None:
     tiny[0, 0] = True
     with pytest.raises(InputError, match=r"a\.png: no synthetic defect fell inside its foreground of 1 px in 3 draws"):
         draw_las_mask(rng, (64, 64), (8, 8), LasConfig(max_draws=3), foreground=tiny, image_name="a.png")
+
+
+@pytest.mark.parametrize("source", list(MaskSource))
+def test_masks_mark_a_cell_inside_the_halo(source: MaskSource) -> None:
+    config = LasConfig(source=source)
+    for seed in range(30):
+        mask = draw_las_mask(np.random.default_rng(seed), (64, 64), (8, 8), config, halo_cells=3)
+        assert mask.grid[3:5, 3:5].any()
+    with pytest.raises(InputError, match=r"no synthetic defect fell inside the halo of a tile of 64 x 64 px in 1000"):
+        draw_las_mask(np.random.default_rng(0), (64, 64), (8, 8), config, halo_cells=4)
 
 
 def test_perlin_statistics_are_those_measured_on_the_published_masks() -> None:

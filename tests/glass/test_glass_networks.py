@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from glass_edge.glass.networks import Discriminator, GaussianPrior, build_head, estimate_norm_statistics
+from glass_edge.glass.networks import Discriminator, GaussianPrior, build_head
 
 
 def points(n: int = 64, d: int = 12, seed: int = 0) -> Tensor:
@@ -59,7 +59,7 @@ def test_names_of_the_state() -> None:
 @pytest.mark.parametrize("source", ["whitened", "adapted"])
 def test_with_a_zero_output_and_an_identity_adaptor_the_prior_speaks_alone(source: str) -> None:
     prior = GaussianPrior(3.0, 0.25, learnable=True, source=source)  # type: ignore[arg-type]
-    head = build_head(12, 4, seed=0, prior=prior, identity_adaptor=True, zero_output=True).eval()
+    head = build_head(12, 4, seed=0, prior=prior, adaptor="identity", zero_output=True).eval()
     x = points()
     assert torch.allclose(head(x), 3.0 * (x.square().mean(dim=1) - 0.25), atol=1e-5)
 
@@ -68,7 +68,7 @@ def test_the_prior_reads_the_features_it_was_told_to() -> None:
     x = points()
     for source, scale in (("whitened", 1.0), ("adapted", 4.0)):
         prior = GaussianPrior(1.0, 0.0, learnable=False, source=source)  # type: ignore[arg-type]
-        head = build_head(12, 4, seed=0, prior=prior, identity_adaptor=True, zero_output=True).eval()
+        head = build_head(12, 4, seed=0, prior=prior, adaptor="identity", zero_output=True).eval()
         with torch.no_grad():
             head.adaptor.weight.mul_(2)
         assert torch.allclose(head(x), scale * x.square().mean(dim=1), rtol=1e-5)
@@ -107,13 +107,3 @@ def test_a_pass_can_leave_the_running_statistics_alone() -> None:
     assert disc.norm.num_batches_tracked == 1
     disc.eval()
     assert torch.equal(disc(x, update_statistics=False), disc(x))
-
-
-def test_estimated_statistics_are_those_of_all_points() -> None:
-    disc, x = build_head(12, 5, seed=2).discriminator, points(100)
-    assert estimate_norm_statistics(disc, [x[:30], x[30:31], x[31:]]) == 100
-    u = disc.hidden(x).detach()
-    assert torch.allclose(disc.norm.running_mean, u.mean(dim=0), atol=1e-5)  # type: ignore[arg-type]
-    assert torch.allclose(disc.norm.running_var, u.var(dim=0), atol=1e-5)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="1 points"):
-        estimate_norm_statistics(disc, [x[:1]])

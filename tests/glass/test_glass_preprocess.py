@@ -11,6 +11,7 @@ from torchvision import transforms
 from glass_edge.errors import InputError
 from glass_edge.glass.backbones import SPECS
 from glass_edge.glass.preprocess import (
+    TILE_GREY,
     Normalise,
     covering_size,
     foreground_mask,
@@ -41,6 +42,19 @@ def test_grey_tiles_fill_all_three_planes() -> None:
     grey = torch.randint(0, 256, (1, 4, 4, 1), dtype=torch.uint8)
     normalise = Normalise(SPECS["tf_efficientnet_lite0"])
     assert torch.equal(normalise(grey), normalise(grey.expand(1, 4, 4, 3)))
+
+
+@pytest.mark.parametrize("gain", [0.5, 0.8, 1.3])
+def test_levelled_exposure_does_not_see_a_gain(gain: float) -> None:
+    normalise = Normalise(SPECS["tf_efficientnet_lite0"], level_exposure=True)
+    tiles = torch.rand(3, 32, 48, 1, generator=torch.Generator().manual_seed(0)) * 150 + 20
+    levelled = normalise(tiles)
+    assert torch.allclose(normalise(tiles * gain), levelled, atol=1e-4)
+    grey = levelled * normalise.std + normalise.mean
+    assert torch.allclose(grey.mean(dim=(1, 2, 3)), torch.full((3,), TILE_GREY), atol=1e-3)
+    # each tile for itself
+    assert torch.allclose(normalise(tiles[1:2]), levelled[1:2], atol=1e-5)
+    assert normalise(torch.zeros_like(tiles)).isfinite().all()
 
 
 @given(

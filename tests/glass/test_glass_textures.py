@@ -85,7 +85,43 @@ def test_bad_texture_folders_are_named(tmp_path: Path) -> None:
         FolderTextures(tmp_path)
     (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
     with pytest.raises(InputError, match=r"cut\.png: cannot be read as an image"):
-        draw_texture(FolderTextures(tmp_path), np.random.default_rng(0), 32, 32)
+        FolderTextures(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image"])
+def test_a_file_that_is_no_image_is_named_before_anything_is_drawn(
+    tmp_path: Path, photo: Image.Image, content: bytes
+) -> None:
+    for name in ("banded/1.jpg", "dotted/2.jpg"):
+        (tmp_path / name).parent.mkdir()
+        photo.save(tmp_path / name)
+    (tmp_path / "dotted" / "3.jpg").write_bytes(content)
+    with pytest.raises(InputError, match=r"dotted/3\.jpg: cannot be read as an image .*repair or remove it"):
+        FolderTextures(tmp_path)
+
+
+def test_dtd_is_read_as_it_is_unpacked(tmp_path: Path, photo: Image.Image) -> None:
+    for name in ("images/banded/banded_0002.jpg", "images/zigzagged/zigzagged_0001.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        photo.save(tmp_path / name)
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "train1.txt").write_text("banded/banded_0002.jpg")
+    (tmp_path / "imdb").mkdir()
+    (tmp_path / "imdb" / "imdb.mat").write_bytes(b"MATLAB")
+    (tmp_path / "images" / "banded" / "._banded_0002.jpg").write_bytes(b"left by an archive")
+    (tmp_path / "images" / "folder.jpg").mkdir()
+    assert [path.name for path in FolderTextures(tmp_path).files] == ["banded_0002.jpg", "zigzagged_0001.jpg"]
+
+
+def test_parts_of_a_folder_share_no_texture(tmp_path: Path, photo: Image.Image) -> None:
+    for number in range(12):
+        photo.save(tmp_path / f"{number:02d}.png")
+    whole, training, held_out = (FolderTextures(tmp_path, part).files for part in ("all", "training", "held-out"))
+    assert [path.stem for path in held_out] == ["04", "09"]
+    assert sorted(training + held_out) == whole
+    for number in range(8):
+        (tmp_path / f"{number:02d}.png").unlink()
+    assert len(FolderTextures(tmp_path, "held-out").files) == len(FolderTextures(tmp_path, "training").files) == 4
 
 
 def test_a_truncated_texture_is_named(tmp_path: Path, photo: Image.Image) -> None:

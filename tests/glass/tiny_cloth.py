@@ -22,7 +22,16 @@ TABLES: dict[str, Any] = {
     "training": {"epochs": 2, "samples_per_epoch": 5, "batch": 3, "threads": 1},
 }
 PUBLISHED: dict[str, Any] = {
-    "model": {"level_width": 24, "width": 24, "hidden": 16, "whiten": False, "adaptor": "xavier", "prior": "none"},
+    "tile": {**TABLES["tile"], "exposure": "camera"},
+    "model": {
+        "level_width": 24,
+        "width": 24,
+        "neighbours": "all",
+        "hidden": 16,
+        "whiten": False,
+        "adaptor": "xavier",
+        "prior": "none",
+    },
     "gas": {"relative": False, "full_steps": False},
     "las": {"source": "perlin"},
     "training": {**TABLES["training"], "keep_norm_statistics": "last"},

@@ -1,0 +1,126 @@
+"""Variants of the method on labelled cloth, several seeds each: a table of means and spreads.
+
+Every run is an ordinary `glass-edge train` and `glass-edge evaluate` in a folder of its own; one that is there is not
+made again, so that the script can be stopped and continued.
+
+    python benchmarks/variants.py --data FABRIC... --out FOLDER [--seeds 3] [--epochs 3] [--only NAME...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+_REPOSITORY = Path(__file__).resolve().parents[1]
+TEXTURES = "textures"  # stands for --textures
+
+Tables = dict[str, dict[str, Any]]
+VARIANTS: dict[str, Tables] = {
+    "Mahalanobis map": {"training": {"method": "mahalanobis"}},
+    "GLASS-m (the default)": {},
+    "GLASS-h": {"gas": {"hypothesis": "hypersphere"}},
+    "GLASS-j": {"gas": {"hypothesis": "judge"}},
+    "LAS only": {"gas": {"enabled": False}},
+    "GAS only": {"las": {"enabled": False}},
+    "without adaptor": {"model": {"adaptor": "none"}},
+    "without noise": {"gas": {"noise": False}},
+    "without ascent": {"gas": {"steps": 0}},
+    "without projection": {"gas": {"projection": False}},
+    "without OHEM": {"training": {"hard_quantile": 0.0}},
+    "Perlin masks, built-in textures": {"las": {"source": "perlin"}},
+    "Perlin masks, folder of textures": {"las": {"source": "perlin", "textures": TEXTURES}},
+    "cloth masks, folder of textures": {"las": {"textures": TEXTURES}},
+    "epoch chosen without labels": {"training": {"select": "synthetic"}},
+}
+FIGURES = ("tile_auroc", "tile_ap", "region_recall", "false_alarms_per_good_strip")
+
+
+def recipe_text(data: Path, seed: int, epochs: int, tables: Tables, textures: Path | None) -> str:
+    """A recipe file."""
+    training = {"epochs": epochs, "threads": 1, **tables.get("training", {})}
+    merged: Tables = {**tables, "data": {"folder": str(data)}, "training": training}
+    lines = [f"seed = {seed}"]
+    for table, keys in merged.items():
+        lines.append(f"[{table}]")
+        lines += [f"{key} = {json.dumps(str(textures) if value == TEXTURES else value)}" for key, value in keys.items()]
+    return "\n".join(lines) + "\n"
+
+
+def run_one(folder: Path, text: str) -> dict[str, Any]:
+    """Train and evaluate in `folder` unless that was done; returns the evaluation."""
+    result = folder / "run" / "evaluation.json"
+    if not result.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        recipe = folder / "variant.toml"
+        recipe.write_text(text)
+        run = ["--run-folder", str(folder / "run")]
+        resume = ["--resume"] if (folder / "run" / "training-state.pt").is_file() else []
+        _glass_edge("train", str(recipe), *run, *resume)
+        _glass_edge("evaluate", str(folder / "run"))
+    document: dict[str, Any] = json.loads(result.read_text())
+    return document
+
+
+def _glass_edge(*arguments: str) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "glass_edge.cli", *arguments]
+    done = subprocess.run(command, cwd=_REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+
+
+def cell(values: list[float | None]) -> str:
+    """Mean and standard deviation."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    spread = statistics.stdev(known) if len(known) > 1 else 0.0
+    return f"{statistics.mean(known):.3f} ± {spread:.3f}"
+
+
+def main() -> None:
+    """Run what is missing and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="labelled folders, a fabric each")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--textures", type=Path, help="folder of textures; without it those variants are left out")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
+    parser.add_argument("--only", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    options = parser.parse_args()
+    names = [
+        name
+        for name in options.only
+        if options.textures or all(TEXTURES not in table.values() for table in VARIANTS[name].values())
+    ]
+    textures = options.textures.resolve() if options.textures else None
+    runs = [(name, data.resolve(), seed) for seed in range(options.seeds) for name in names for data in options.data]
+
+    def one(run: tuple[str, Path, int]) -> dict[str, Any]:
+        name, data, seed = run
+        folder = options.out.resolve() / data.name / name.replace(" ", "-").replace(",", "") / str(seed)
+        document = run_one(folder, recipe_text(data, seed, options.epochs, VARIANTS[name], textures))
+        print(f"{data.name} {name} seed {seed}: tile AUROC {document['figures']['tile_auroc']:.4f}", file=sys.stderr)
+        return document
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        documents = dict(zip(runs, pool.map(one, runs), strict=True))
+    for data in options.data:
+        print(f"\n{data.name}, {options.epochs} epochs, {options.seeds} seeds: mean ± standard deviation\n")
+        print("| variant | tile AUROC | tile AP | region recall | false alarms a good strip |")
+        print("| --- | --- | --- | --- | --- |")
+        for name in names:
+            figures = [documents[name, data.resolve(), seed]["figures"] for seed in range(options.seeds)]
+            print(f"| {name} | " + " | ".join(cell([one[key] for one in figures]) for key in FIGURES) + " |")
+
+
+if __name__ == "__main__":
+    main()

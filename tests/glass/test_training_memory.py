@@ -1,0 +1,64 @@
+"""Peak memory of whole training processes against the number of images."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_cloth import paint_good
+
+FEW, MANY = 200, 2000
+RECIPE = """
+[data]
+folder = "{folder}"
+holdout = 0.01
+span = {{ left_px = 0, right_px = 96 }}
+[backbone]
+levels = [2, 4]
+weights = "random"
+[tile]
+height_px = 96
+width_px = 96
+[gas]
+points = 64
+[training]
+epochs = 1
+samples_per_epoch = {count}
+batch = 8
+points = 256
+threads = 1
+feature_cache = "{cache}"
+"""
+
+
+def peak_mib(folder: Path, count: int, cache: str) -> float:
+    """Peak resident memory of `glass-edge train` on so many images of one tile, MiB."""
+    images = folder / f"good-{count}"
+    if not images.exists():
+        paint_good(images, count, (96, 96))
+    recipe = folder / f"{cache}-{count}.toml"
+    recipe.write_text(RECIPE.format(folder=images, count=count, cache=cache), encoding="utf-8")
+    run = folder / f"run-{cache}-{count}"
+    start = "from glass_edge.cli.main import main; main()"
+    command = [sys.executable, "-c", start, "train", str(recipe), "--run-folder", str(run)]
+    with (folder / "output.txt").open("w+") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        _, status, used = os.wait4(process.pid, 0)  # of this process alone
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        assert process.returncode == 0, output.read()
+    assert (run / "metrics.csv").exists()
+    return used.ru_maxrss / 1024
+
+
+@pytest.mark.slow
+def test_peak_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
+    disk = [peak_mib(tmp_path, count, "disk") for count in (FEW, MANY)]
+    memory = [peak_mib(tmp_path, count, "memory") for count in (FEW, MANY)]
+    # the decoded pixels, 9 KiB an image here, are in memory (up to a limit)
+    assert disk[1] - disk[0] < 40, (disk, memory)
+    # and this shows that it would be seen: 200 KiB of maps a tile, 360 MiB more
+    assert memory[1] - memory[0] > 200, (disk, memory)
