@@ -6,11 +6,13 @@ fsync, rename, fsync of the folder); hashes are SHA-256 in lower-case hex.
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -18,6 +20,7 @@ from typing import IO, Any
 from glass_edge.errors import InputError
 
 _CHUNK_BYTES = 1 << 20
+_TEMPORARY = ".~"
 
 
 def sync_folder(folder: Path) -> None:
@@ -37,7 +40,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         InputError: the folder does not exist or cannot be written.
     """
     try:
-        fd, name = tempfile.mkstemp(dir=path.parent, prefix=".~", suffix=path.suffix)
+        fd, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY, suffix=path.suffix)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; give a folder that exists and is writable") from error
     temporary = Path(name)
@@ -64,6 +67,19 @@ def write_json(path: Path, document: Any) -> None:  # noqa: ANN401 - any JSON va
     """Write `document` as indented JSON with sorted keys, atomically."""
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
     write_bytes(path, text.encode())
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what a process that was killed while it wrote has left in `folder`; nobody else may write there now."""
+    for path in folder.glob(f"{_TEMPORARY}*"):
+        path.unlink(missing_ok=True)
+
+
+def csv_bytes(rows: Iterable[Iterable[object]]) -> bytes:
+    """Rows as CSV: commas, lines ended by a line feed, UTF-8."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
 
 
 def sha256_file(path: Path) -> str:

@@ -5,12 +5,10 @@ Promises: every point is a corner of the exact curve (`metrics_curves`); long cu
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from glass_edge.files import write_bytes
+from glass_edge.files import csv_bytes, write_bytes
 from glass_edge.glass.evaluation import Curves
 from glass_edge.glass.metrics_curves import Curve
 from glass_edge.glass.metrics_froc import FreeResponse
@@ -37,11 +35,8 @@ def write_curves(curves: Curves, out: Path) -> list[Path]:
         ),
     }
     for name, (header, rows) in tables.items():
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows([value if isinstance(value, str) else f"{value:.8g}" for value in row] for row in rows)
-        write_bytes(out / name, text.getvalue().encode())
+        shown = [[value if isinstance(value, str) else f"{value:.8g}" for value in row] for row in rows]
+        write_bytes(out / name, csv_bytes([header, *shown]))
     return [out / name for name in tables]
 
 

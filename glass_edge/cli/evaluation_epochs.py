@@ -7,8 +7,6 @@ and figures of such a choice say nothing about cloth that is not in the test.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +21,7 @@ from glass_edge.cli.evaluation_subject import open_subject
 from glass_edge.cli.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, can_plot, plot
 from glass_edge.cli.training_metrics import read_metrics
 from glass_edge.errors import InputError
-from glass_edge.files import make_folder, write_bytes, write_json
+from glass_edge.files import csv_bytes, make_folder, write_bytes, write_json
 from glass_edge.glass.checkpoint import load_info
 from glass_edge.glass.epoch_heads import kept_epochs
 from glass_edge.glass.evaluation_figures import YARDSTICK_NOTE, Figures
@@ -180,13 +178,11 @@ def write_epochs(report: EpochsReport, out: Path, say: Callable[[str], None]) ->
     make_folder(out)
     files = [out / RESULT_NAME, out / TABLE_NAME]
     write_json(files[0], report.document())
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["epoch", "is_chosen", "selection", *(_column(name) for name in _MEASURES)])
+    rows: list[list[object]] = [["epoch", "is_chosen", "selection", *(_column(name) for name in _MEASURES)]]
     for one in report.epochs:
         values = [one.selection, *(measure(one.figures) for measure in _MEASURES.values())]
-        writer.writerow([one.epoch, int(one.epoch == report.chosen), *(_plain(value) for value in values)])
-    write_bytes(files[1], text.getvalue().encode())
+        rows.append([one.epoch, int(one.epoch == report.chosen), *(_plain(value) for value in values)])
+    write_bytes(files[1], csv_bytes(rows))
     if can_plot(say):
         files.append(out / PICTURE_NAME)
         panels = 2 if any(one.selection is not None for one in report.epochs) else 1

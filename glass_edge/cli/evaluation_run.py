@@ -6,11 +6,9 @@ it rests on.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +20,7 @@ from glass_edge.cli.evaluation_sheet import draw_sheet
 from glass_edge.cli.evaluation_subject import Subject, open_subject
 from glass_edge.engine.machine import describe_machine
 from glass_edge.errors import InputError
-from glass_edge.files import make_folder, write_bytes, write_json
+from glass_edge.files import csv_bytes, make_folder, write_bytes, write_json
 from glass_edge.glass.data_labelled import LabelledData, load_labelled_data
 from glass_edge.glass.evaluation import Evaluation
 from glass_edge.glass.evaluation_figures import Figures
@@ -134,8 +132,8 @@ def write_evaluation(run: EvaluationRun, out: Path) -> list[Path]:
     make_folder(out)
     files = [out / RESULT_NAME, out / TABLE_NAME, out / KINDS_NAME]
     write_json(files[0], run.document())
-    write_bytes(files[1], _table(_image_rows(run)))
-    write_bytes(files[2], _table(_kind_rows(run)))
+    write_bytes(files[1], csv_bytes(_image_rows(run)))
+    write_bytes(files[2], csv_bytes(_kind_rows(run)))
     files += write_curves(run.evaluation.curves(), out)
     sheet = draw_sheet(run.evaluation, run.data.select)
     if sheet is not None:
@@ -163,9 +161,3 @@ def _kind_rows(run: EvaluationRun) -> Iterator[list[object]]:
         values = [getattr(one, name) for name in measured]
         shown = ["" if value is None else f"{value:.6g}" for value in values]
         yield [kind, *(getattr(one, name) for name in counted), *shown, *one.found_at]
-
-
-def _table(rows: Iterable[list[object]]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()

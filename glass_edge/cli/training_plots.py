@@ -31,7 +31,7 @@ _SELECTION = "selection"
 _SELECTION_LABELS = {
     "selection": "measure that chooses",
     "selection_recall": "synthetic defects above all good cloth",
-    "selection_auroc": "AUROC of defects against good blocks",
+    "selection_partial": "above a block of its worst twentieth",
 }
 _COLOURS = (BLUE, ORANGE, GREEN)
 _BINS = 80

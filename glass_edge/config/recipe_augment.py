@@ -38,6 +38,11 @@ class AugmentSettings(Settings):
         return any((self.rotation_deg, self.skew_deg, self.changes_pixels))
 
     @property
+    def for_statistics(self) -> AugmentSettings | None:
+        """How tiles are varied for mean and spread of good features; None: they are not."""
+        return self if self.is_on and self.in_statistics else None
+
+    @property
     def changes_pixels(self) -> bool:
         """Whether brightness, focus or noise are varied."""
         return any((self.gain, self.gain_slope, self.blur_sigma_px, self.sharpen, self.noise_sigma))

@@ -32,7 +32,7 @@ from glass_edge import __version__
 from glass_edge.config.base import Settings, describe
 from glass_edge.config.recipe import Recipe
 from glass_edge.errors import InputError
-from glass_edge.files import make_folder, write_bytes, write_json
+from glass_edge.files import make_folder, remove_temporaries, write_bytes, write_json
 from glass_edge.glass.backbone_weights import assign_tensors
 from glass_edge.glass.model import StyleModel, build_model
 
@@ -236,12 +236,6 @@ def checkpoint_folder(path: Path) -> Path:
     raise InputError(
         f"{path}: no {CHECKPOINT_NAME} here or in {CHECKPOINT_FOLDER}/; give the folder that 'glass-edge train' made"
     )
-
-
-def remove_temporaries(folder: Path) -> None:
-    """Remove what a process that was killed while it wrote has left in `folder`; nobody else may write there now."""
-    for path in folder.glob(".~*"):  # as `files.atomic_write` names them
-        path.unlink(missing_ok=True)
 
 
 def _without_folders(recipe: Recipe) -> Recipe:

@@ -8,7 +8,6 @@ file has no name, so that it is gone with the process however that ends.
 from __future__ import annotations
 
 import mmap
-import os
 import tempfile
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from glass_edge.errors import InputError
 from glass_edge.files import make_folder
+from glass_edge.glass.mapped_file import map_unnamed
 
 BytesT = TypeVar("BytesT", np.uint8, np.bool_)
 
@@ -32,10 +32,7 @@ class PixelStore:
         if total_bytes > limit_bytes:
             place = None if cache_folder is None else make_folder(cache_folder)
             try:
-                with tempfile.TemporaryFile(dir=place) as file:  # without a name already: gone with the process
-                    # a file with holes would end the process by a signal once the disk is full
-                    os.posix_fallocate(file.fileno(), 0, total_bytes)
-                    self._map = mmap.mmap(file.fileno(), total_bytes)
+                self._map = map_unnamed(place, total_bytes)
             except OSError as error:
                 raise InputError(
                     f"{place or tempfile.gettempdir()}: no room for {total_bytes / 2**30:.3g} GiB of decoded images "

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import tempfile
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from glass_edge.errors import InputError
 from glass_edge.files import make_folder
+from glass_edge.glass.mapped_file import map_unnamed
 
 Shape = tuple[int, int, int]
 """Channels, rows, columns."""
@@ -88,9 +88,7 @@ class MapStore:
 
 def _mapped_file(folder: Path, total: int) -> mmap.mmap:
     try:
-        with tempfile.TemporaryFile(dir=folder) as file:  # the mapping keeps it
-            os.posix_fallocate(file.fileno(), 0, total)
-            return mmap.mmap(file.fileno(), total)
+        return map_unnamed(folder, total)
     except OSError as error:
         raise InputError(
             f"{folder}: no room for {total / 2**30:.1f} GiB of maps ({error.strerror}); free space, or give "

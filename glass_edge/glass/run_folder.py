@@ -11,7 +11,6 @@ machine, command), `metrics.csv` (losses, a line an epoch), `training-state.pt`,
 from __future__ import annotations
 
 import csv
-import io
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,13 +24,12 @@ from numpy.typing import NDArray
 
 from glass_edge.config.recipe import Recipe
 from glass_edge.errors import GlassEdgeError, InputError
-from glass_edge.files import make_folder, write_bytes, write_json
+from glass_edge.files import csv_bytes, make_folder, remove_temporaries, write_bytes, write_json
 from glass_edge.glass.checkpoint import (
     CHECKPOINT_FOLDER,
     CHECKPOINT_NAME,
     CheckpointInfo,
     load_checkpoint,
-    remove_temporaries,
     save_checkpoint,
 )
 from glass_edge.glass.data import ClothStrip, GoodData
@@ -177,7 +175,8 @@ class RunFolder:
             with path.open(newline="", encoding="utf-8") as stream:
                 # an epoch that is done again after a resumption replaces its line
                 rows = [row for row in csv.DictReader(stream) if int(row["epoch"]) < record.epoch]
-        write_bytes(path, _csv(names, [*rows, record.row()]))
+        table = [[row.get(name, "") for name in names] for row in (*rows, record.row())]
+        write_bytes(path, csv_bytes([names, *table]))
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -215,11 +214,3 @@ def latest_run_folder(style: str, runs: Path = RUNS) -> Path:
 
 def _names(strips: Sequence[ClothStrip]) -> tuple[str, ...]:
     return tuple(sorted(strip.name for strip in strips))
-
-
-def _csv(names: Sequence[str], rows: Sequence[dict[str, Any]]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()

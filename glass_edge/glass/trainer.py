@@ -232,7 +232,7 @@ def fit_closed_form(recipe: Recipe, data: GoodData, watcher: TrainingWatcher) ->
     watcher.begin("features of good cloth", None)
 
     def tiles() -> Iterator[Tensor]:
-        augment = recipe.augment if recipe.augment.in_statistics else None
+        augment = recipe.augment.for_statistics
         size = recipe.training.batch
         for batch in tile_batches(data.train, tile_shape(recipe), size, augment=augment, seed=recipe.seed):
             yield batch

@@ -206,7 +206,7 @@ def _good_points(model: StyleModel, strips: Sequence[ClothStrip], cache: Feature
     recipe = model.recipe
     size = recipe.training.batch
     source = TileMaps(model)
-    augment = recipe.augment if recipe.augment.is_on and recipe.augment.in_statistics else None
+    augment = recipe.augment.for_statistics
     if cache is None or augment is not None:
         for tiles in tile_batches(strips, tile_shape(recipe), size, augment=augment, seed=recipe.seed):
             yield gather_points(model, source.chunks(tiles), len(tiles))

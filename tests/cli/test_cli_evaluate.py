@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_styles import WOVEN_RECIPE, weave_cloth
 
 from glass_edge.cli.evaluation_run import evaluate_run
 from glass_edge.cli.main import run
@@ -19,33 +20,9 @@ from glass_edge.cli.training_report import write_training_report
 from glass_edge.errors import InputError
 from glass_edge.files import sha256_file
 
-RECIPE = """
-seed = 4
-[data]
-folder = "cloth"
-holdout = 0.4
-[tile]
-height_px = 96
-width_px = 128
-[model]
-shrinkage = 0.05
-hidden = 16
-[gas]
-points = 64
-steps = 2
-[training]
-epochs = 2
-samples_per_epoch = 5
-batch = 2
-threads = 1
-schedule = "constant"
-select = "synthetic"
-select_tiles = 4
-[inspection]
-block_height_px = 64
-block_width_px = 64
-selvedge_zone_px = 0
-"""
+RECIPE = WOVEN_RECIPE.replace("[tile]", "holdout = 0.4\n[tile]").replace(
+    "[inspection]", 'select = "synthetic"\nselect_tiles = 4\n[inspection]'
+)
 CURVES = ("roc", "precision-recall", "pro", "false-alarms")
 
 
@@ -53,9 +30,7 @@ CURVES = ("roc", "precision-recall", "pro", "false-alarms")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working directory with cloth and a run of two epochs, `runs/glass`, and one of distances, `runs/distance`."""
     place = tmp_path_factory.mktemp("evaluate")
-    cloth = ["--cloth", "plain", "--width-px", "460", "--lines", "160", "--background", "dark"]
-    order = ["--good", "5", "--test-good", "2", "--defects", "hole:2@3x3,slub:2"]
-    assert run(["simulate", str(place / "cloth"), *order, *cloth]) == 0
+    weave_cloth(place / "cloth")
     (place / "cloth.toml").write_text(RECIPE)
     assert run(["train", str(place / "cloth.toml"), "--run-folder", str(place / "runs/glass")]) == 0
     distance = ["--run-folder", str(place / "runs/distance"), "--mahalanobis"]

@@ -17,51 +17,24 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from tiny_styles import WOVEN_RECIPE, weave_cloth
 
 from glass_edge.cli.main import run
 from glass_edge.glass.checkpoint import load_checkpoint
 
 KINDS = ("hole", "slub")
-RECIPE = """
-seed = 4
-[data]
-folder = "cloth"
-[tile]
-height_px = 96
-width_px = 128
-[model]
-shrinkage = 0.05
-hidden = 16
-[gas]
-points = 64
-steps = 2
-[training]
-epochs = 2
-samples_per_epoch = 5
-batch = 2
-threads = 1
-schedule = "constant"
-[inspection]
-block_height_px = 64
-block_width_px = 64
-selvedge_zone_px = 0
-"""
 
 
 @pytest.fixture(scope="session")
 def cloth(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("train") / "cloth"
-    order = "hole:2@3x3,slub:2"
-    options = ["--cloth", "plain", "--width-px", "460", "--lines", "160", "--background", "dark"]
-    assert run(["simulate", str(folder), "--good", "5", "--test-good", "2", "--defects", order, *options]) == 0
-    return folder
+    return weave_cloth(tmp_path_factory.mktemp("train") / "cloth")
 
 
 @pytest.fixture
 def place(tmp_path: Path, cloth: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with a recipe beside its images."""
     (tmp_path / "cloth").symlink_to(cloth)
-    (tmp_path / "denim.toml").write_text(RECIPE)
+    (tmp_path / "denim.toml").write_text(WOVEN_RECIPE)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -90,7 +63,7 @@ def test_a_run_folder_holds_what_is_needed_and_says_what_comes_next(
     assert f"glass-edge evaluate {folder.relative_to(place)}" in printed.out
     assert f"glass-edge build {folder.relative_to(place)}" in printed.out
     assert "epoch 2" in printed.err
-    assert (folder / "recipe.toml").read_text() == RECIPE
+    assert (folder / "recipe.toml").read_text() == WOVEN_RECIPE
     assert [row["epoch"] for row in losses(folder)] == ["1", "2"]
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["versions"]["torch"] == torch.__version__.partition("+")[0]
@@ -187,7 +160,7 @@ def test_bad_images_stop_the_run_or_are_skipped_by_name(
     assert f"{bad}: damaged or cut off" in error
     assert not (place / "r").exists()
 
-    (place / "denim.toml").write_text(RECIPE.replace("[data]", '[data]\non_bad_image = "skip"'))
+    (place / "denim.toml").write_text(WOVEN_RECIPE.replace("[data]", '[data]\non_bad_image = "skip"'))
     assert run(["train", "denim.toml", "--run-folder", "r", "--epochs", "1"]) == 0
     assert "skipped train/good/0001.png: damaged" in capsys.readouterr().err
     assert json.loads((place / "r" / "data.json").read_text())["skipped"][0]["name"] == "train/good/0001.png"
