@@ -109,7 +109,6 @@ def test_a_recipe_that_cannot_be_read_stops_all_before_any_is_trained(
         (["--ray", "auto", "--gpus", "1.5"], "--gpus 1.5: give a share below 1, or a whole number up to 64"),
         (["--ray", "auto", "--retries", "-1"], "--retries -1: give a number from 0 to 100"),
         (["--epochs", "0"], "--epochs 0: give a number from 1 to 100000"),
-        (["--ray", "127.0.0.1:9", "--resume", "--run-folder", "r"], "no training state"),
         (["--runs-folder", "elsewhere", "--resume"], "elsewhere: no run of style 'satin'"),
     ],
 )
@@ -125,6 +124,12 @@ def test_options_that_contradict_each_other_are_refused(
 def test_all_contradictions_come_at_once(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "satin.toml", "--images", "1", "--cpus", "2", "--epochs", "0"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 4
+
+
+def test_a_folder_without_a_run_is_not_continued_on_a_cluster(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("ray", reason="the extra 'ray' is not installed")
+    assert run(["train", "satin.toml", "--ray", "127.0.0.1:9", "--resume", "--run-folder", "r"]) == 2
+    assert "no training state" in capsys.readouterr().err
 
 
 def test_a_folder_that_holds_a_run_is_never_handed_to_a_cluster(
