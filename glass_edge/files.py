@@ -33,14 +33,18 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path, beside: Path | None = None) -> Iterator[IO[bytes]]:
     """Open a temporary file beside `path`; on a clean exit it replaces `path`, on an exception it is removed.
+
+    Args:
+        path: the file.
+        beside: folder for the temporary file, on the same file system; None: the folder of `path`.
 
     Raises:
         InputError: the folder does not exist or cannot be written.
     """
     try:
-        fd, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY, suffix=path.suffix)
+        fd, name = tempfile.mkstemp(dir=beside or path.parent, prefix=_TEMPORARY, suffix=path.suffix)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; give a folder that exists and is writable") from error
     temporary = Path(name)
@@ -57,9 +61,9 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` atomically."""
-    with atomic_write(path) as stream:
+def write_bytes(path: Path, data: bytes, beside: Path | None = None) -> None:
+    """Write `data` to `path` atomically (`beside`: see `atomic_write`)."""
+    with atomic_write(path, beside) as stream:
         stream.write(data)
 
 

@@ -30,9 +30,17 @@ class EngineSettings(Settings):
     """Most submissions in flight."""
     cache_folder: Path | None = None
     """Folder of compiled engines; None: compile at every start."""
+    require_signature: bool = False
+    """Inspect only with a bundle that was signed with one of `trusted_keys`."""
+    trusted_keys: tuple[Path, ...] = ()
+    """Files of Ed25519 public keys in PEM, one a file (`glass-edge bundle keygen` makes them)."""
 
     @model_validator(mode="after")
     def _fits(self) -> EngineSettings:
         if self.threads and self.streams > self.threads:
             raise ValueError(f"streams = {self.streams} is more than threads = {self.threads}; each stream needs one")
+        if self.require_signature and not self.trusted_keys:
+            raise ValueError("require_signature = true trusts nobody without trusted_keys; list files of public keys")
+        if self.trusted_keys and not self.require_signature:
+            raise ValueError("trusted_keys count for nothing without require_signature = true; set it")
         return self

@@ -60,7 +60,11 @@ class StationSettings(Settings):
         if isinstance(camera, ReplayCameraSettings):
             camera = camera.model_copy(update={"path": folder / camera.path})
         cache = self.engine.cache_folder
-        engine = self.engine.model_copy(update={"cache_folder": None if cache is None else folder / cache})
+        places = {
+            "cache_folder": None if cache is None else folder / cache,
+            "trusted_keys": tuple(folder / key for key in self.engine.trusted_keys),
+        }
+        engine = self.engine.model_copy(update=places)
         events = self.events.model_copy(update={"journal": folder / self.events.journal})
         output = self.output.model_copy(update={"folder": folder / self.output.folder})
         changes = {"bundle": folder / self.bundle, "camera": camera, "engine": engine, "events": events}

@@ -1,8 +1,9 @@
 """Bundles on disk: `engines/<style>/<version>/` with a manifest, the model and its evidence.
 
 Promises: a bundle that loads has exactly the files its manifest names, each with the SHA-256 named there, and
-`manifest.sha256` vouches for the manifest itself (`sha256sum -c` reads it); what `Bundle.read` returns has been hashed
-in memory, so no change on disk slips in between.
+`manifest.sha256` vouches for the manifest itself (`sha256sum -c` reads it); every signature in `signature.json`, where
+there is one, fits the manifest; what `Bundle.read` returns has been hashed in memory, so no change on disk slips in
+between.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from glass_edge.engine.manifest import (
     MANIFEST_HASH_NAME,
     MANIFEST_NAME,
     MODEL_NAME,
+    SIGNATURE_NAME,
     Manifest,
 )
+from glass_edge.engine.signature import Signature, from_bytes
 from glass_edge.errors import InputError
 from glass_edge.files import sha256_file
 
@@ -39,10 +42,14 @@ class Bundle:
     Attributes:
         folder: the version folder.
         manifest: its manifest.
+        manifest_sha256: SHA-256 of the manifest's bytes.
+        signatures: each fits the manifest; whether its key is trusted is `trust`'s to say. Empty: not signed.
     """
 
     folder: Path
     manifest: Manifest
+    manifest_sha256: str
+    signatures: tuple[Signature, ...] = ()
 
     def read(self, name: str) -> bytes:
         """Content of a file of the bundle, checked once more while it is read.
@@ -81,11 +88,11 @@ def load_bundle(path: Path) -> Bundle:
         InputError: no bundle there, or anything in it is missing, changed or not listed; the message names the file.
     """
     folder = version_folder(path)
-    manifest = _load_manifest(folder)
+    manifest, manifest_sha256 = _load_manifest(folder)
     for needed in (MODEL_NAME, GOLDEN_NAME):
         if needed not in manifest.files:
             raise InputError(f"{folder / MANIFEST_NAME}: files: '{needed}' is not listed; a bundle needs it")
-    listed = {*manifest.files, MANIFEST_NAME, MANIFEST_HASH_NAME}
+    listed = {*manifest.files, MANIFEST_NAME, MANIFEST_HASH_NAME, SIGNATURE_NAME}
     for found in sorted(folder.rglob("*")):
         name = found.relative_to(folder).as_posix()
         if found.is_symlink():
@@ -101,7 +108,7 @@ def load_bundle(path: Path) -> Bundle:
         except OSError as error:
             raise InputError(f"{file}: cannot be read: {error.strerror}") from error
         _require_hash(file, digest, expected)
-    return Bundle(folder, manifest)
+    return Bundle(folder, manifest, manifest_sha256, _load_signatures(folder, manifest_sha256))
 
 
 def version_folder(path: Path) -> Path:
@@ -120,7 +127,12 @@ def version_folder(path: Path) -> Path:
     return max(versions, key=lambda child: _natural(child.name))
 
 
-def _load_manifest(folder: Path) -> Manifest:
+def _load_signatures(folder: Path, manifest_sha256: str) -> tuple[Signature, ...]:
+    path = folder / SIGNATURE_NAME
+    return from_bytes(_read(path), manifest_sha256, path) if path.exists() else ()
+
+
+def _load_manifest(folder: Path) -> tuple[Manifest, str]:
     path = folder / MANIFEST_NAME
     data = _read(path)
     digest = hashlib.sha256(data).hexdigest()
@@ -139,7 +151,7 @@ def _load_manifest(folder: Path) -> Manifest:
             f"{'update the program' if version > FORMAT_VERSION else 'rebuild the bundle'}"
         )
     try:
-        return Manifest.model_validate(document)
+        return Manifest.model_validate(document), digest
     except ValidationError as error:
         raise InputError(describe(path, "", Manifest, error)) from error
 

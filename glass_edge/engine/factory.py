@@ -1,7 +1,8 @@
 """Opening the engine of a bundle.
 
-Promises: an engine that comes back has passed the parity gate on this machine, from verified files; `auto` takes the
-fastest precision that passes and says in the log why a faster one was not taken.
+Promises: an engine that comes back has passed the parity gate on this machine, from verified files that are signed
+where the settings require it; `auto` takes the fastest precision that passes and says in the log why a faster one was
+not taken.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from glass_edge.engine.manifest import MODEL_NAME, Manifest
 from glass_edge.engine.openvino_engine import RUNTIME, OpenVinoEngine
 from glass_edge.engine.openvino_model import supported_precisions
 from glass_edge.engine.parity import ParityError, recorded_result, self_test
+from glass_edge.engine.trust import check_trust
 
 _log = structlog.get_logger(__name__)
 
@@ -23,9 +25,10 @@ def open_engine(bundle: Bundle, settings: EngineSettings) -> Engine:
     """Compile the bundle's model and test it; use the result as a context manager, which warms it up.
 
     Raises:
-        InputError: the bundle or the settings are wrong. ParityError: no precision that is allowed passes the gate.
-        EngineError: the runtime fails.
+        InputError: the bundle or the settings are wrong, or a required signature is missing. ParityError: no precision
+            that is allowed passes the gate. EngineError: the runtime fails.
     """
+    check_trust(bundle, settings)
     candidates = candidate_precisions(bundle.manifest) if settings.precision == "auto" else (settings.precision,)
     for precision in candidates[:-1]:
         try:

@@ -17,6 +17,7 @@ from glass_edge.config.base import Settings
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 MANIFEST_HASH_NAME = "manifest.sha256"
+SIGNATURE_NAME = "signature.json"
 MODEL_NAME = "model.onnx"
 GOLDEN_NAME = "golden.npz"
 
@@ -130,6 +131,8 @@ class Manifest(Settings):
                 )
             if name in (MANIFEST_NAME, MANIFEST_HASH_NAME):
                 raise ValueError(f"'{name}' cannot list itself")
+            if name == SIGNATURE_NAME:
+                raise ValueError(f"'{name}' is made after the manifest and cannot be listed in it")
             if not re.fullmatch(r"[0-9a-f]{64}", digest):
                 raise ValueError(f"the SHA-256 of '{name}' is '{digest}'; 64 lower-case hex digits are needed")
         return files

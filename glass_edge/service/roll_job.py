@@ -1,7 +1,8 @@
 """One roll to inspect: what with, and whether that can work.
 
 Promises: `check_job` refuses before anything plays what cannot be inspected: images too narrow or too short for the
-engine, colour before a grey engine, a tile advance that does not fit, columns beyond the line.
+engine, colour before a grey engine, a tile advance that does not fit, columns beyond the line, an engine without the
+signature that the station requires.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from glass_edge.config.engine import EngineSettings
 from glass_edge.config.inspection import InspectionSettings
 from glass_edge.config.web import WebSettings
 from glass_edge.engine.bundle import Bundle
+from glass_edge.engine.trust import check_trust
 from glass_edge.errors import InputError
 from glass_edge.fabric.geometry import ClothSpan
 from glass_edge.fabric.roll import RollTotals
@@ -94,6 +96,7 @@ def check_job(job: RollJob) -> None:
     Raises:
         InputError: camera, engine and settings do not fit each other; the message says which and what would.
     """
+    check_trust(job.bundle, job.engine)
     tile, camera, name = job.bundle.manifest.tile, job.camera, job.bundle.folder
     halo, stride = tile.halo_px, tile.score_stride_px
     if camera.channels not in (1, tile.channels):
