@@ -1,7 +1,9 @@
 """Cache of compiled engines.
 
 Promises: a compiled engine is used only when its file carries the right SHA-256 of itself and its name is the key of
-exactly this model, device, runtime version, precision and shapes; anything else is rebuilt, a corrupt file is removed.
+exactly this model, device, runtime version, precision and shapes; anything else is rebuilt; a corrupt file is named in
+the log and removed. That finds accidents: whoever may write the folder can put any engine there, so it must be the
+station's own.
 """
 
 from __future__ import annotations
@@ -12,9 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from glass_edge.errors import InputError
 from glass_edge.files import make_folder, write_bytes
 
+_log = structlog.get_logger(__name__)
 _DIGEST_BYTES = 32
 _KEPT = 16
 
@@ -43,6 +48,7 @@ class EngineCache:
             return None  # compiling anew needs no cache
         blob = data[_DIGEST_BYTES:]
         if not blob or hashlib.sha256(blob).digest() != data[:_DIGEST_BYTES]:
+            _log.warning("engine.cache_damaged", file=str(path), remedy="removed; compiled anew")
             self.drop(key)
             return None
         return blob
