@@ -39,7 +39,7 @@ def bench(
     ] = None,
     seconds: Annotated[float, typer.Option(help="Time to spend on each batch size and on each comparison.")] = 5.0,
     batch: Annotated[list[int] | None, typer.Option(help="Batch size; may be given several times.")] = None,
-    precision: Annotated[str, typer.Option(help="auto, f32 or bf16.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, f32, bf16 or int8.")] = "auto",
     threads: Annotated[int, typer.Option(help="Threads of both sides; 0: one for each core.")] = 0,
     streams: Annotated[int, typer.Option(help="Tiles at the same time; 0: one a thread.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -31,11 +31,18 @@ def build(
     ),
     version: Annotated[str | None, typer.Option(help="Version of the bundle; without it, the UTC time.")] = None,
     precision: Annotated[
-        str, typer.Option(help="Judged besides f32: auto (each this CPU has), f32 (none besides) or bf16.")
-    ] = "auto",
+        list[str] | None,
+        typer.Option(
+            help="Made and judged besides f32: auto (what this CPU computes of the same graph), f32 (nothing), bf16, "
+            "or int8 (a quantised graph; needs the extra 'int8'). May be given several times; without it, auto."
+        ),
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Where the data folder is now, if it was moved.")] = None,
     threshold_images: Annotated[
         Path | None, typer.Option(help="Good images for the threshold; without it, those held out of training.")
+    ] = None,
+    labelled: Annotated[
+        Path | None, typer.Option(help="Labelled images: a precision is also judged by its loss of tile AUROC there.")
     ] = None,
     with_checkpoint: Annotated[
         bool, typer.Option("--with-checkpoint", help="Put the checkpoint into the bundle, for bench --reference.")
@@ -43,13 +50,7 @@ def build(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Turn a checkpoint into a bundle: one graph, judged against the checkpoint, with a threshold from good cloth."""
-    from glass_edge.engine.openvino_model import device_name, supported_precisions
-
-    supported = supported_precisions()
-    if precision not in ("auto", "f32", "bf16"):
-        raise InputError(f"--precision {precision}: give auto, f32 or bf16")
-    if precision not in ("auto", *supported):
-        raise InputError(f"--precision {precision}: {device_name()} has no instructions for it; give f32 or auto")
+    precisions = _precisions(precision or ["auto"])
     try:
         import torch
     except ModuleNotFoundError as error:
@@ -64,9 +65,10 @@ def build(
             checkpoint=checkpoint,
             engines=out,
             version=version,
-            precisions=supported if precision == "auto" else (precision,),
+            precisions=precisions,
             data=data,
             threshold_images=threshold_images,
+            labelled=labelled,
             with_checkpoint=with_checkpoint,
         ),
         _teller(),
@@ -75,6 +77,20 @@ def build(
         typer.echo(json.dumps(built_document(built), indent=2))
     else:
         print_built(built)
+
+
+def _precisions(asked: list[str]) -> tuple[str, ...]:
+    from glass_edge.engine.openvino_model import device_name, supported_precisions
+
+    supported = supported_precisions()
+    found: list[str] = []
+    for one in asked:
+        if one not in ("auto", "f32", "bf16", "int8"):
+            raise InputError(f"--precision {one}: give auto, f32, bf16 or int8")
+        if one not in ("auto", "int8", *supported):
+            raise InputError(f"--precision {one}: {device_name()} has no instructions for it; give f32 or auto")
+        found += supported if one == "auto" else (one,)
+    return tuple(dict.fromkeys(found))
 
 
 def _teller() -> Say:

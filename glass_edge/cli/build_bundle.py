@@ -22,6 +22,7 @@ from glass_edge import __version__
 from glass_edge.cli.golden_tiles import thinned, tiles_of, with_damage
 from glass_edge.cli.good_strips import GoodStrip, find_images, read_strips
 from glass_edge.cli.good_threshold import GoodThreshold, good_threshold
+from glass_edge.cli.parity_gate import ParityGate
 from glass_edge.config.engine import EngineSettings
 from glass_edge.config.recipe import STYLE_PATTERN, Recipe
 from glass_edge.engine.base import Engine
@@ -31,6 +32,8 @@ from glass_edge.engine.golden import GoldenSet
 from glass_edge.engine.manifest import (
     FORMAT_VERSION,
     GOLDEN_NAME,
+    INT8_NAME,
+    INT8_WEIGHTS_NAME,
     MODEL_NAME,
     Manifest,
     ParityResult,
@@ -38,7 +41,9 @@ from glass_edge.engine.manifest import (
     TileSpec,
 )
 from glass_edge.engine.openvino_engine import OpenVinoEngine
-from glass_edge.engine.parity import measure, require
+from glass_edge.engine.openvino_int8 import quantise
+from glass_edge.engine.openvino_model import Graph
+from glass_edge.engine.parity import measure, require, rule_for
 from glass_edge.errors import InputError
 from glass_edge.glass.checkpoint import (
     CHECKPOINT_FOLDER,
@@ -68,6 +73,7 @@ class BuildRequest:
         precisions: tried besides f32, which every machine falls back on.
         data: where the data folder is now; None: where it was in training.
         threshold_images: good images for the threshold instead of the held-out ones.
+        labelled: folder of labelled images by which variants are judged too; None: they are not.
         with_checkpoint: put the checkpoint into the bundle, for `bench --reference`.
     """
 
@@ -77,6 +83,7 @@ class BuildRequest:
     precisions: tuple[str, ...] = ("f32",)
     data: Path | None = None
     threshold_images: Path | None = None
+    labelled: Path | None = None
     with_checkpoint: bool = False
 
 
@@ -111,7 +118,7 @@ def build(request: BuildRequest, say: Say) -> Built:
     images = find_images(recipe, info.holdout, request.data, request.threshold_images)
     say("exporting the graph")
     fused = FusedModel(model)
-    graph = export_onnx(fused, recipe.tile)
+    graph = Graph(export_onnx(fused, recipe.tile))
     strips = list(read_strips(images, recipe))
     golden = _golden_set(model, recipe, strips, load_golden_tiles(request.checkpoint))
     error = fusion_error(model, fused, golden.tiles)
@@ -122,22 +129,27 @@ def build(request: BuildRequest, say: Say) -> Built:
         threshold = good.spec
         say("error of the halo")
         tile = _tile_spec(recipe, _halo_error(engine, fused, recipe, strips))
-        parity = [_judge(engine, golden, threshold.logit, recipe)]
-    require(parity[0], request.checkpoint.name)
-    for precision in request.precisions:
-        if precision != "f32":
-            with _engine(graph, tile, precision) as engine:
-                parity.append(_judge(engine, golden, threshold.logit, recipe))
-    for result in parity:
-        say(
-            f"parity {result.runtime} {result.precision}: largest logit error {result.max_abs_logit_error:.3g} of "
-            f"{result.tolerance:.3g}, {result.alarm_cells_changed} cells decided otherwise: "
-            f"{'passed' if result.passed else 'FAILED, will not be used'}"
-        )
+        require(_golden_result(engine, golden, threshold.logit, recipe), request.checkpoint.name)
+    gate = ParityGate(model, recipe, threshold, tile, golden, strips, request.labelled)
+    parity: list[ParityResult] = []
+    variants: dict[str, bytes | Path] = {}
+    for precision in ("f32", *(one for one in request.precisions if one != "f32")):
+        if precision == "int8":
+            say(f"quantising with {len(gate.good_tiles)} good tiles")
+        variant = quantise(graph, tile, gate.good_tiles) if precision == "int8" else graph
+        with _engine(variant, tile, precision) as engine:
+            result = gate.judge(engine)
+        parity.append(result)
+        say(_verdict(result))
+        if precision == "f32":
+            require(result, request.checkpoint.name)
+        if result.passed and precision == "int8":
+            variants |= {INT8_NAME: variant.model, INT8_WEIGHTS_NAME: variant.weights}
     contents: dict[str, bytes | Path] = {
-        MODEL_NAME: graph,
+        MODEL_NAME: graph.model,
         GOLDEN_NAME: golden.to_bytes(),
         THRESHOLD_NAME: _evidence_file(good, recipe, images.origin),
+        **variants,
     }
     if request.with_checkpoint:
         files = portable_files(request.checkpoint)
@@ -184,7 +196,7 @@ def _tile_spec(recipe: Recipe, max_halo_error: float) -> TileSpec:
     )
 
 
-def _engine(graph: bytes, tile: TileSpec, precision: str) -> OpenVinoEngine:
+def _engine(graph: Graph, tile: TileSpec, precision: str) -> OpenVinoEngine:
     return OpenVinoEngine(graph, tile, EngineSettings.model_validate({"precision": precision}))
 
 
@@ -208,8 +220,24 @@ def _halo_error(engine: Engine, fused: FusedModel, recipe: Recipe, strips: Seque
     return halo_error(engine, one_piece, lines, halo_px=tile.halo_px).max_abs
 
 
-def _judge(engine: Engine, golden: GoldenSet, threshold: float, recipe: Recipe) -> ParityResult:
-    return measure(engine, golden, threshold, recipe.inspection.smoothing_sigma_px, halo_px=recipe.tile.halo_px)
+def _golden_result(engine: Engine, golden: GoldenSet, threshold: float, recipe: Recipe) -> ParityResult:
+    rule = rule_for(engine.facts.precision, golden, threshold, recipe.parity)
+    return measure(engine, golden, threshold, recipe.inspection.smoothing_sigma_px, rule, halo_px=recipe.tile.halo_px)
+
+
+def _verdict(result: ParityResult) -> str:
+    share = "largest" if result.quantile == 1 else f"{100 * result.quantile:g} %"
+    value = result.max_abs_logit_error if result.quantile == 1 else result.p99_abs_logit_error
+    more = ""
+    if result.good is not None:
+        more = f"; rank correlation {result.good.rank_correlation:.4f} on {result.good.tiles} good tiles"
+    if result.labelled is not None:
+        more += f"; tile AUROC {result.labelled.tile_auroc:.4f} ({result.labelled.tile_auroc_change:+.4f})"
+    outcome = "passed" if result.passed else f"FAILED, will not be used: {'; '.join(result.reasons)}"
+    return (
+        f"parity {result.runtime} {result.precision}: {share} logit error {value:.3g} of {result.tolerance:.3g}, "
+        f"{result.alarm_cells_changed} cells decided otherwise{more}: {outcome}"
+    )
 
 
 def _evidence_file(good: GoodThreshold, recipe: Recipe, origin: str) -> bytes:

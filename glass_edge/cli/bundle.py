@@ -41,7 +41,7 @@ def show(bundle: _BundleArgument, as_json: _Json = False) -> None:
 
 def verify(
     bundle: _BundleArgument,
-    precision: Annotated[str, typer.Option(help="auto (each this CPU has), f32 or bf16.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto (each this CPU has), f32, bf16 or int8.")] = "auto",
     files_only: Annotated[bool, typer.Option("--files-only", help="Check hashes, run nothing.")] = False,
     as_json: _Json = False,
 ) -> None:
@@ -68,14 +68,14 @@ def verify(
 
 def _run_gate(bundle: Bundle, precision: str) -> list[ParityResult]:
     from glass_edge.cli.engine_options import engine_settings
-    from glass_edge.engine.factory import candidate_precisions
+    from glass_edge.engine.factory import candidate_precisions, graph_of
     from glass_edge.engine.openvino_engine import OpenVinoEngine
     from glass_edge.engine.parity import self_test
 
     results = []
     for one in candidate_precisions(bundle.manifest) if precision == "auto" else (precision,):
         settings = engine_settings(precision=one)
-        with OpenVinoEngine(bundle.model(), bundle.manifest.tile, settings, str(bundle.folder)) as engine:
+        with OpenVinoEngine(graph_of(bundle, one), bundle.manifest.tile, settings) as engine:
             results.append(self_test(engine, bundle))
     return results
 

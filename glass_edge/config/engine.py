@@ -18,12 +18,16 @@ class EngineSettings(Settings):
 
     runtime: Literal["openvino"] = "openvino"
     """Library that computes."""
-    precision: Literal["auto", "f32", "bf16"] = "auto"
-    """Arithmetic; auto: bf16 where the CPU has the instructions and the engine passes its parity gate so, else f32."""
+    precision: Literal["auto", "f32", "bf16", "int8"] = "auto"
+    """Arithmetic; auto: the fastest for which the CPU has instructions and in which the engine passes its parity gate:
+    int8 where the bundle holds such a graph, bf16, else f32."""
     threads: int = Field(default=0, ge=0, le=1024)
     """Threads that compute; 0: one for each CPU core this process may use."""
     streams: int = Field(default=0, ge=0, le=1024)
     """Tiles computed at the same time, the threads shared among them; 0: one tile a thread (most tiles a second)."""
+    pin_threads: bool = True
+    """Keep each computing thread on its own core. False: the system moves them, for boxes where cameras and other
+    programs need cores too."""
     max_batch: int = Field(default=8, ge=1, le=256)
     """Most tiles in one submission."""
     depth: int = Field(default=2, ge=1, le=16)

@@ -18,6 +18,7 @@ from glass_edge.config.recipe_backbone import BackboneSettings
 from glass_edge.config.recipe_data import DataSettings
 from glass_edge.config.recipe_inspection import RecipeInspectionSettings
 from glass_edge.config.recipe_model import ModelSettings
+from glass_edge.config.recipe_parity import ParitySettings
 from glass_edge.config.recipe_synthesis import GasSettings, LasSettings
 from glass_edge.config.recipe_tile import RecipeTileSettings
 from glass_edge.config.recipe_training import TrainingSettings
@@ -52,6 +53,8 @@ class Recipe(Settings):
     """Training."""
     inspection: RecipeInspectionSettings = RecipeInspectionSettings()
     """From scores to defects."""
+    parity: ParitySettings = ParitySettings()
+    """How near an engine must come to the checkpoint."""
 
     @property
     def method(self) -> Literal["glass", "mahalanobis"]:

@@ -12,11 +12,12 @@ import structlog
 from glass_edge.config.engine import EngineSettings
 from glass_edge.engine.base import Engine, EngineError
 from glass_edge.engine.bundle import Bundle
-from glass_edge.engine.manifest import MODEL_NAME, Manifest
+from glass_edge.engine.manifest import INT8_NAME, INT8_WEIGHTS_NAME, MODEL_NAME, Manifest
 from glass_edge.engine.openvino_engine import RUNTIME, OpenVinoEngine
-from glass_edge.engine.openvino_model import supported_precisions
+from glass_edge.engine.openvino_model import Graph, has_int8_instructions, supported_precisions
 from glass_edge.engine.parity import ParityError, recorded_result, self_test
 from glass_edge.engine.trust import check_trust
+from glass_edge.errors import InputError
 
 _log = structlog.get_logger(__name__)
 
@@ -40,15 +41,31 @@ def open_engine(bundle: Bundle, settings: EngineSettings) -> Engine:
 
 def candidate_precisions(manifest: Manifest) -> tuple[str, ...]:
     """Precisions of this machine that the gate did not refuse when the bundle was built, fastest first; f32 always."""
+    has_int8 = INT8_NAME in manifest.files and has_int8_instructions()
     return tuple(
         precision
-        for precision in supported_precisions()
+        for precision in (*(("int8",) if has_int8 else ()), *supported_precisions())
         if precision == "f32" or (recorded := recorded_result(manifest, RUNTIME, precision)) is None or recorded.passed
     )
 
 
+def graph_of(bundle: Bundle, precision: str) -> Graph:
+    """The graph of a bundle that computes in this precision.
+
+    Raises:
+        InputError: the bundle holds none, or it was changed.
+    """
+    if precision != "int8":
+        return Graph(bundle.model(), name=str(bundle.folder / MODEL_NAME))
+    if INT8_NAME not in bundle.manifest.files:
+        recorded = recorded_result(bundle.manifest, RUNTIME, "int8")
+        why = "it failed the parity gate when the bundle was built" if recorded else "it was not built"
+        raise InputError(f"{bundle.folder}: the bundle holds no int8 graph: {why}; use 'f32' or 'auto'")
+    return Graph(bundle.read(INT8_NAME), bundle.read(INT8_WEIGHTS_NAME), str(bundle.folder / INT8_NAME))
+
+
 def _open(bundle: Bundle, settings: EngineSettings) -> Engine:
-    engine = OpenVinoEngine(bundle.model(), bundle.manifest.tile, settings, str(bundle.folder / MODEL_NAME))
+    engine = OpenVinoEngine(graph_of(bundle, settings.precision), bundle.manifest.tile, settings)
     try:
         self_test(engine, bundle)
     except BaseException:

@@ -19,6 +19,8 @@ MANIFEST_NAME = "manifest.json"
 MANIFEST_HASH_NAME = "manifest.sha256"
 SIGNATURE_NAME = "signature.json"
 MODEL_NAME = "model.onnx"
+INT8_NAME = "model-int8.xml"
+INT8_WEIGHTS_NAME = "model-int8.bin"
 GOLDEN_NAME = "golden.npz"
 
 
@@ -78,17 +80,55 @@ class ThresholdSpec(Settings):
     """Higher beside the selvedges; None: the same everywhere."""
 
 
+class GoodTilesParity(Settings):
+    """An engine variant beside the checkpoint on good tiles that were held out of training."""
+
+    tiles: int = Field(gt=0)
+    max_abs_logit_error: float
+    p99_abs_logit_error: float
+    """99 % of the cells differ by no more."""
+    rank_correlation: float
+    """Of the tiles' largest smoothed scores, Spearman's."""
+    alarm_cells: int = Field(ge=0)
+    """Cells the checkpoint calls alarms: false ones."""
+    alarm_cells_changed: int = Field(ge=0)
+    """Cells whose decision at the threshold differs."""
+
+
+class LabelledParity(Settings):
+    """An engine variant beside the checkpoint on a labelled folder, both at the bundle's threshold."""
+
+    folder: str
+    tile_auroc: float
+    """Of the engine."""
+    tile_auroc_change: float
+    """Engine less checkpoint."""
+    regions_found_change: int
+    false_alarms_change: int
+    """On the good test images."""
+
+
 class ParityResult(Settings):
-    """Outcome of the parity gate for one engine variant on the golden tiles."""
+    """Outcome of the parity gate for one engine variant, on the golden tiles and beyond them."""
 
     runtime: str
     precision: str
     max_abs_logit_error: float
     mean_abs_logit_error: float
+    p99_abs_logit_error: float | None = None
+    """99 % of the golden cells differ by no more."""
     tolerance: float
+    quantile: float = Field(default=1.0, gt=0, le=1)
+    """Share of the golden cells that must keep to the tolerance."""
     alarm_cells_changed: int = Field(ge=0)
     """Golden score cells whose alarm decision at the threshold differs."""
+    changed_share: float = Field(default=0.05, ge=0, le=1)
+    """Share of the golden alarm cells that may."""
+    good: GoodTilesParity | None = None
+    labelled: LabelledParity | None = None
     passed: bool
+    reasons: tuple[str, ...] = ()
+    """Why it did not."""
 
 
 class Manifest(Settings):

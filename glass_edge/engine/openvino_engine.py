@@ -18,30 +18,31 @@ from numpy.typing import NDArray
 
 from glass_edge.config.engine import EngineSettings
 from glass_edge.engine.base import EngineError, EngineFacts, TileShapeError
-from glass_edge.engine.manifest import MODEL_NAME, TileSpec
-from glass_edge.engine.openvino_model import compile_tile_model, device_name, supported_precisions, thread_plan
+from glass_edge.engine.manifest import TileSpec
+from glass_edge.engine.openvino_model import Graph, compile_tile_model, device_name, supported_precisions, thread_plan
 
 RUNTIME = "openvino"
 """Name of this runtime in manifests and events."""
 
 
 class OpenVinoEngine:
-    """An ONNX graph on the CPU.
+    """A graph on the CPU.
 
     Args:
-        model: the graph: uint8 (n, h, w, c) tiles in, float32 (n, h // stride, w // stride) logits out.
+        graph: uint8 (n, h, w, c) tiles in, float32 (n, h // stride, w // stride) logits out; bytes are ONNX.
         tile: geometry the graph must have.
-        settings: precision `auto` means the fastest the CPU has (`open_engine` also asks the parity gate).
-        name: what errors call the graph.
+        settings: precision `auto` means the fastest the CPU has for the graph as it is (`open_engine` also asks the
+            parity gate, and takes the quantised graph of a bundle); int8 needs a quantised graph.
 
     Raises:
         InputError: the graph or the settings are wrong (TileShapeError: another tile size). EngineError: OpenVINO
             cannot compile it.
     """
 
-    def __init__(self, model: bytes, tile: TileSpec, settings: EngineSettings, name: str = MODEL_NAME) -> None:
+    def __init__(self, graph: Graph | bytes, tile: TileSpec, settings: EngineSettings) -> None:
+        graph = Graph(graph) if isinstance(graph, bytes) else graph
         precision = supported_precisions()[0] if settings.precision == "auto" else settings.precision
-        compiled = compile_tile_model(model, tile, precision, settings, name)
+        compiled = compile_tile_model(graph, tile, precision, settings)
         self.tile_height_px = tile.height_px
         self.tile_width_px = tile.width_px
         self.channels: int = tile.channels
@@ -50,7 +51,7 @@ class OpenVinoEngine:
         self.depth = settings.depth
         threads, _ = thread_plan(settings)
         self.facts = EngineFacts(RUNTIME, str(ov.__version__), f"CPU: {device_name()}", precision, threads)
-        self._name = name
+        self._name = graph.name
         self._free = deque(_Slot(compiled, self.max_batch) for _ in range(self.depth))
         self._busy: deque[_Slot] = deque()
         self._done: deque[NDArray[np.float32]] = deque()

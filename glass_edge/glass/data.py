@@ -31,7 +31,7 @@ Pixels = NDArray[np.uint8]
 SpanFinder = Callable[[Pixels], ClothSpan]
 """Finds the cloth in an image, uint8 (lines, width[, 3]); raises a GlassEdgeError when there is none."""
 OnBadImage = Literal["stop", "skip"]
-MEMORY_LIMIT_BYTES = 256 << 20
+MEMORY_LIMIT_BYTES = 64 << 20
 _SHOWN = 20
 _HOLDOUT_STREAM = 0x401D
 

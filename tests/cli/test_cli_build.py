@@ -248,7 +248,7 @@ def test_unsuitable_images_are_named(mill: Path, tmp_path: Path) -> None:
 
 
 def test_options_that_make_no_sense_are_refused(mill: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--precision int4: give auto, f32 or bf16"):
+    with pytest.raises(InputError, match="--precision int4: give auto, f32, bf16 or int8"):
         run(str(mill / "run"), "--precision", "int4")
     with pytest.raises(InputError, match="give the folder that 'glass-edge train' made"):
         run(str(tmp_path))

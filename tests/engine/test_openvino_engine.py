@@ -19,7 +19,7 @@ from glass_edge.engine import openvino_engine
 from glass_edge.engine.base import Engine, EngineError, TileShapeError
 from glass_edge.engine.manifest import TileSpec
 from glass_edge.engine.openvino_engine import OpenVinoEngine
-from glass_edge.engine.openvino_model import compile_tile_model, supported_precisions, thread_plan, usable_cores
+from glass_edge.engine.openvino_model import Graph, compile_tile_model, supported_precisions, thread_plan, usable_cores
 from glass_edge.errors import InputError
 
 F32 = EngineSettings(precision="f32", max_batch=4, depth=2)
@@ -48,7 +48,7 @@ def test_facts_are_those_of_the_machine(model: bytes, tile: TileSpec) -> None:
 
 def test_the_compiled_input_stays_uint8(model: bytes, tile: TileSpec) -> None:
     for precision in supported_precisions():
-        compiled = compile_tile_model(model, tile, precision, F32, "model")
+        compiled = compile_tile_model(Graph(model), tile, precision, F32)
         assert compiled.inputs[0].element_type.get_type_name() == "u8"
         names = [node.get_friendly_name() for node in compiled.get_runtime_model().get_ordered_ops()]
         assert "tiles" in names
@@ -151,8 +151,8 @@ def test_a_graph_of_open_size_takes_the_manifests_tile(
 
 def test_a_broken_graph_is_an_input_error(model: bytes, tile: TileSpec) -> None:
     for broken in (b"", model[: len(model) // 2], b"no graph"):
-        with pytest.raises(InputError, match="golden/model: not an ONNX graph"):
-            OpenVinoEngine(broken, tile, F32, "golden/model")
+        with pytest.raises(InputError, match="golden/model: not a graph OpenVINO can read"):
+            OpenVinoEngine(Graph(broken, name="golden/model"), tile, F32)
 
 
 def test_nan_is_never_handed_out(tile: TileSpec, tiles: Tiles, onnx_builder: Callable[..., bytes]) -> None:

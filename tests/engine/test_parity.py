@@ -16,7 +16,7 @@ from glass_edge.engine.golden import GoldenSet
 from glass_edge.engine.manifest import GOLDEN_NAME, MODEL_NAME, Manifest, ParityResult, TileSpec
 from glass_edge.engine.openvino_engine import OpenVinoEngine
 from glass_edge.engine.openvino_model import supported_precisions
-from glass_edge.engine.parity import ParityError, measure, require, self_test, tolerance_for
+from glass_edge.engine.parity import ParityError, Rule, measure, require, rule_for, self_test
 
 F32 = EngineSettings(precision="f32", max_batch=2)
 
@@ -37,19 +37,19 @@ def test_the_true_network_passes(model: bytes, tile: TileSpec, golden: GoldenSet
 
 def test_a_shifted_cell_does_not_pass(model: bytes, tile: TileSpec, golden: GoldenSet) -> None:
     changed = golden.maps.copy()
-    changed[3, 4, 5] += 2 * tolerance_for("f32", golden, 1.0)
+    changed[3, 4, 5] += 2 * rule_for("f32", golden, 1.0).tolerance
     with OpenVinoEngine(model, tile, F32) as engine:
         result = measure(engine, GoldenSet(golden.tiles, changed), threshold_logit=1.0)
     assert not result.passed
-    with pytest.raises(ParityError, match=r"twill: openvino f32 differs .* allowed"):
+    with pytest.raises(ParityError, match=r"twill: openvino f32: differs .* allowed"):
         require(result, "twill")
 
 
 def test_decisions_are_counted_on_smoothed_scores(model: bytes, tile: TileSpec, golden: GoldenSet) -> None:
     shifted = GoldenSet(golden.tiles, golden.maps + np.float32(0.2))
     with OpenVinoEngine(model, tile, F32) as engine:
-        raw = measure(engine, shifted, threshold_logit=0.5, tolerance=10.0)
-        smooth = measure(engine, shifted, threshold_logit=0.5, smoothing_sigma_px=8.0, tolerance=10.0)
+        raw = measure(engine, shifted, threshold_logit=0.5, rule=Rule(10.0))
+        smooth = measure(engine, shifted, threshold_logit=0.5, smoothing_sigma_px=8.0, rule=Rule(10.0))
     assert raw.alarm_cells_changed == np.count_nonzero((shifted.maps >= 0.5) != (golden.maps >= 0.5))
     assert not raw.passed  # within the tolerance, but other decisions
     # a kernel written out: sigma of two cells, cut at four sigma, reflect-101 border
@@ -90,9 +90,10 @@ def test_scores_in_the_halo_are_not_compared(model: bytes, manifest: Manifest, g
 
 def test_reduced_precision_is_measured_on_the_scale_of_the_threshold(golden: GoldenSet) -> None:
     loud = GoldenSet(golden.tiles, golden.maps * 1000)
-    assert tolerance_for("bf16", loud, 4.0) == tolerance_for("bf16", golden, -4.0) == pytest.approx(0.4)
-    assert tolerance_for("bf16", golden, 0.1) == pytest.approx(0.05)
-    assert tolerance_for("f32", loud, 4.0) > tolerance_for("f32", golden, 4.0)
+    assert rule_for("bf16", loud, 4.0) == rule_for("bf16", golden, -4.0) == Rule(pytest.approx(0.4))
+    assert rule_for("bf16", golden, 0.1).tolerance == pytest.approx(0.05)
+    assert rule_for("int8", golden, 4.0) == Rule(pytest.approx(0.8), 0.99)
+    assert rule_for("f32", loud, 4.0).tolerance > rule_for("f32", golden, 4.0).tolerance
 
 
 def record(precision: str, passed: bool, tolerance: float) -> ParityResult:
