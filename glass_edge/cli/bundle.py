@@ -1,7 +1,7 @@
-"""`glass-edge bundle show | verify`.
+"""`glass-edge bundle show | verify | keygen | sign | diff`.
 
-Promises: both refuse a bundle with anything missing, changed or not listed; `verify` also runs the parity gate on this
-machine.
+Promises: each refuses a bundle with anything missing, changed or not listed, or a signature that does not fit; `verify`
+also runs the parity gate on this machine, and asks for a trusted signature where it is told to, before anything runs.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from glass_edge.cli import bundle_diff, bundle_sign
+from glass_edge.errors import InputError
 
 if TYPE_CHECKING:
     from glass_edge.engine.bundle import Bundle
@@ -22,43 +25,85 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def register(app: typer.Typer) -> None:
     """Add the group to `app`."""
-    group = typer.Typer(help="Look at a bundle, or verify it on this machine.", no_args_is_help=True)
+    group = typer.Typer(help="Look at bundles, verify, sign and compare them.", no_args_is_help=True)
     group.command("show")(show)
     group.command("verify")(verify)
+    group.command("keygen")(bundle_sign.keygen)
+    group.command("sign")(bundle_sign.sign)
+    group.command("diff")(bundle_diff.diff)
     app.add_typer(group, name="bundle")
 
 
 def show(bundle: _BundleArgument, as_json: _Json = False) -> None:
-    """Verify the files of a bundle and print its manifest."""
+    """Verify the files of a bundle and print what it is."""
+    from glass_edge.cli.bundle_show import print_bundle
     from glass_edge.engine.bundle import load_bundle
 
     loaded = load_bundle(bundle)
-    if as_json:
-        typer.echo(json.dumps({"folder": str(loaded.folder), **loaded.manifest.model_dump(mode="json")}, indent=2))
+    if not as_json:
+        print_bundle(loaded)
         return
-    _print_manifest(loaded)
+    document = {
+        "folder": str(loaded.folder),
+        "manifest_sha256": loaded.manifest_sha256,
+        **loaded.manifest.model_dump(mode="json"),
+        "signatures": [one.model_dump(mode="json") for one in loaded.signatures],
+    }
+    typer.echo(json.dumps(document, indent=2))
 
 
 def verify(
     bundle: _BundleArgument,
+    *,
     precision: Annotated[str, typer.Option(help="auto (each this CPU has), f32, bf16 or int8.")] = "auto",
     files_only: Annotated[bool, typer.Option("--files-only", help="Check hashes, run nothing.")] = False,
+    require_signature: Annotated[
+        bool, typer.Option("--require-signature", help="Refuse a bundle without a signature by a trusted key.")
+    ] = False,
+    trusted: Annotated[
+        list[Path] | None, typer.Option(metavar="KEYFILE", help="Public key to trust; may be given several times.")
+    ] = None,
     as_json: _Json = False,
 ) -> None:
-    """Verify every file of a bundle and run its golden tiles through the engine on this machine."""
+    """Verify files and signatures of a bundle, and run its golden tiles through the engine on this machine."""
     from glass_edge.engine.bundle import load_bundle
+    from glass_edge.engine.keys import read_trusted_keys
+    from glass_edge.engine.trust import require_trusted
 
+    if require_signature != bool(trusted):
+        raise InputError(
+            "--require-signature says nothing without a key to trust; add --trusted KEYFILE"
+            if require_signature
+            else "--trusted is only used with --require-signature; add --require-signature"
+        )
+    keys = read_trusted_keys(trusted or ())
     loaded = load_bundle(bundle)
-    results = [] if files_only else _run_gate(loaded, precision)
+    if require_signature:
+        require_trusted(loaded, keys)
+    loaded.golden()
+    results = [] if files_only else run_gate(loaded, precision)
     if as_json:
+        signatures = [
+            {
+                **one.model_dump(mode="json", include={"key_id", "signer", "signed_utc"}),
+                "trusted": one.key_id in keys if require_signature else None,
+            }
+            for one in loaded.signatures
+        ]
         document = {
             "folder": str(loaded.folder),
             "files": len(loaded.manifest.files),
+            "signatures": signatures,
             "parity": [result.model_dump(mode="json") for result in results],
         }
         typer.echo(json.dumps(document, indent=2))
         return
     typer.echo(f"{loaded.folder}: {len(loaded.manifest.files)} files, every SHA-256 as listed")
+    for one in loaded.signatures:
+        trust = f"trusted ({keys[one.key_id]})" if one.key_id in keys else "no trusted key"
+        typer.echo(f"signed by {one}: fits, {trust if require_signature else 'no trusted keys were given'}")
+    if not loaded.signatures:
+        typer.echo("not signed")
     for result in results:
         typer.echo(
             f"parity {result.runtime} {result.precision}: largest logit error {result.max_abs_logit_error:.3g} "
@@ -66,7 +111,12 @@ def verify(
         )
 
 
-def _run_gate(bundle: Bundle, precision: str) -> list[ParityResult]:
+def run_gate(bundle: Bundle, precision: str) -> list[ParityResult]:
+    """Outcome of the parity gate for a precision, or (auto) for each this machine and the bundle have.
+
+    Raises:
+        ParityError: an engine's scores are not those of the checkpoint.
+    """
     from glass_edge.cli.engine_options import engine_settings
     from glass_edge.engine.factory import candidate_precisions, graph_of
     from glass_edge.engine.openvino_engine import OpenVinoEngine
@@ -78,31 +128,3 @@ def _run_gate(bundle: Bundle, precision: str) -> list[ParityResult]:
         with OpenVinoEngine(graph_of(bundle, one), bundle.manifest.tile, settings) as engine:
             results.append(self_test(engine, bundle))
     return results
-
-
-def _print_manifest(bundle: Bundle) -> None:
-    manifest, tile = bundle.manifest, bundle.manifest.tile
-    rows = {
-        "bundle": str(bundle.folder),
-        "style, version": f"{manifest.style} {manifest.version}",
-        "created (UTC)": manifest.created_utc,
-        "program": f"glass-edge {manifest.glass_edge_version}",
-        "method": manifest.method,
-        "backbone": f"{manifest.backbone}, strides {', '.join(map(str, manifest.levels))} px",
-        "tile": f"{tile.height_px} x {tile.width_px} px, {'RGB' if tile.channels == 3 else 'grey'}, "
-        f"halo {tile.halo_px} px (error up to {tile.max_halo_error:.3g}), scores every {tile.score_stride_px} px",
-        "scale": f"{manifest.mm_per_px} mm/px" if manifest.mm_per_px is not None else "not known",
-        "smoothing": f"sigma {manifest.smoothing_sigma_px:g} px",
-        "threshold (logit)": f"{manifest.threshold.logit:.4g}: {manifest.threshold.method}",
-        "training data": manifest.training_data_sha256,
-        "metrics": ", ".join(f"{name} {value:.4g}" for name, value in sorted(manifest.metrics.items())) or "none",
-        "parity": "; ".join(
-            f"{one.runtime} {one.precision} {'passed' if one.passed else 'FAILED'} ({one.max_abs_logit_error:.3g} of "
-            f"{one.tolerance:.3g})"
-            for one in manifest.parity
-        )
-        or "not recorded",
-        "files": ", ".join(sorted(manifest.files)),
-    }
-    for name, value in rows.items():
-        typer.echo(f"{name:18} {value}")
