@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -116,6 +117,26 @@ def test_the_same_key_replaces_and_another_adds(bundle: Bundle, key: Ed25519Priv
     assert sorted(path.name for path in bundle.folder.parent.rglob("*") if path.is_file()) == sorted(
         [*bundle.manifest.files, "manifest.json", "manifest.sha256", "signature.json"]
     )
+
+
+@pytest.mark.parametrize("above", [True, False])
+def test_a_failed_signing_leaves_the_old_signature(
+    signed: Bundle, key: Ed25519PrivateKey, monkeypatch: pytest.MonkeyPatch, above: bool
+) -> None:
+    before = {path: path.read_bytes() for path in signed.folder.parent.rglob("*") if path.is_file()}
+    seen: list[Path] = []
+
+    def fail(temporary: Path, target: Path) -> None:
+        seen.append(temporary.parent)
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda path, mode: above)
+        patch.setattr(Path, "replace", fail)
+        with pytest.raises(InputError, match=r"cannot write .*signature\.json: No space left"):
+            sign_bundle(signed, key, "Bert", NOW)
+    assert seen == [signed.folder.parent if above else signed.folder]
+    assert {path: path.read_bytes() for path in signed.folder.parent.rglob("*") if path.is_file()} == before
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
