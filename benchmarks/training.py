@@ -463,7 +463,7 @@ def main() -> int:
     """Run the comparison; 1 if losses that should be equal are not."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("case", nargs="?", choices=("published", "lite"), default="published")
-    parser.add_argument("--image-px", type=int, default=96, help="side of an image (published)")
+    parser.add_argument("--image-px", type=int, default=128, help="side of an image (published)")
     parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--batch", type=int, default=None, help="published: 8, lite: 4")
     parser.add_argument("--rounds", type=int, default=3, help="epochs timed, after the first")

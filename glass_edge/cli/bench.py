@@ -1,7 +1,8 @@
 """`glass-edge bench`.
 
 Promises: figures are measured in this run on this machine, which is named beside them; with `--reference` the unfused
-PyTorch graph runs in turn with the engine on the same tiles and threads.
+PyTorch graph runs in turn with the engine on the same tiles and threads, and the whole pipeline runs in turn with the
+engine alone.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from glass_edge.engine.bundle import Bundle
 
 _CHECKPOINT_FOLDER = "checkpoint"
+_USUAL_MM_PER_PX = 0.1
+_MOST_MM = 1000.0
 
 
 def register(app: typer.Typer) -> None:
@@ -42,9 +45,18 @@ def bench(
     precision: Annotated[str, typer.Option(help="auto, f32, bf16 or int8.")] = "auto",
     threads: Annotated[int, typer.Option(help="Threads of both sides; 0: one for each core.")] = 0,
     streams: Annotated[int, typer.Option(help="Tiles at the same time; 0: one a thread.")] = 0,
+    pipeline: Annotated[
+        bool, typer.Option(help="Also run the whole inspection on a simulated camera, in turn with the engine alone.")
+    ] = True,
+    width_mm: Annotated[float, typer.Option(help="Width of the cloth for the metres a minute, mm.")] = 1600.0,
+    mm_per_px: Annotated[
+        float | None, typer.Option(help="Size of a pixel, mm; without it the bundle's, or 0.1.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure tiles a second and latency of a bundle's engine on this machine."""
+    """Measure tiles a second, latency and metres a minute of a bundle's engine on this machine."""
+    from glass_edge.cli.bench_pipeline import arithmetic_report, pipeline_report
+    from glass_edge.cli.bench_report import print_report
     from glass_edge.cli.engine_options import engine_settings
     from glass_edge.engine.bench import compare, measure_engine
     from glass_edge.engine.bundle import load_bundle
@@ -59,6 +71,9 @@ def bench(
     loaded = load_bundle(bundle)
     settings = engine_settings(precision=precision, threads=threads, streams=streams, max_batch=sizes[-1])
     tiles = loaded.golden().tiles
+    scale = mm_per_px or loaded.manifest.mm_per_px or _USUAL_MM_PER_PX
+    if not (0 < scale < _MOST_MM and width_mm > 0):
+        raise InputError(f"--width-mm {width_mm:g}, --mm-per-px {scale:g}: give sizes above 0 mm, a pixel below 1000")
     libraries = ["glass-edge", "openvino", "numpy", *(["torch"] if reference else [])]
     with open_engine(loaded, settings) as engine:
         scorer = _load_reference(loaded, checkpoint, engine.facts.threads) if reference else None
@@ -69,7 +84,13 @@ def bench(
                 comparisons.append(compare(engine, scorer, tiles, size, seconds))
             else:
                 figures.append(measure_engine(engine, tiles, size, seconds))
+        arithmetic = arithmetic_report(loaded, settings, engine.facts.precision, figures)
         tile = loaded.manifest.tile
+        whole = None
+        if pipeline:
+            whole = pipeline_report(
+                loaded, settings, engine, tiles, width_mm=width_mm, mm_per_px=scale, seconds=seconds
+            )
         report: dict[str, Any] = {
             "bundle": str(loaded.folder),
             "style": loaded.manifest.style,
@@ -79,11 +100,13 @@ def bench(
             "engine": dataclasses.asdict(engine.facts),
             "figures": [dataclasses.asdict(one) for one in figures],
             "comparisons": [dataclasses.asdict(one) for one in comparisons],
+            "arithmetic": arithmetic,
+            "pipeline": whole,
         }
     if as_json:
         typer.echo(json.dumps(report, indent=2))
     else:
-        _print(report)
+        print_report(report)
 
 
 def _shown(steps: list[tuple[int, bool]]) -> Iterator[tuple[int, bool]]:
@@ -118,37 +141,3 @@ def _load_reference(bundle: Bundle, checkpoint: Path | None, threads: int) -> Sc
     torch.set_num_threads(threads)
     scorer: Scorer = load_reference(path)
     return scorer
-
-
-def _print(report: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    machine, engine = report["machine"], report["engine"]
-    height, width, channels = report["tile_px"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    console.print(f"{report['bundle']}: {report['backbone']}, tiles of {height} x {width} px, {channels} channel(s)")
-    console.print(
-        f"machine: {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}"
-    )
-    console.print(f"versions: {versions}")
-    console.print(f"engine: {engine['runtime']} {engine['precision']}, {engine['threads']} threads")
-    table = Table("batch", "tiles/s", "p50 ms", "p95 ms", "p99 ms", "max ms", title="engine")
-    for one in report["figures"]:
-        latencies = (f"{one[f'latency_{name}_ms']:.2f}" for name in ("p50", "p95", "p99", "max"))
-        table.add_row(str(one["batch"]), f"{one['tiles_per_s']:.1f}", *latencies)
-    console.print(table)
-    if report["comparisons"]:
-        table = Table("batch", "engine tiles/s", "PyTorch tiles/s", "ratio", "rounds", "largest logit difference")
-        table.title = "engine beside the unfused PyTorch graph, in turn"
-        for one in report["comparisons"]:
-            table.add_row(
-                str(one["batch"]),
-                f"{one['engine_tiles_per_s']:.1f}",
-                f"{one['reference_tiles_per_s']:.1f}",
-                f"{one['ratio']:.2f} ({one['ratio_low']:.2f} to {one['ratio_high']:.2f})",
-                str(one["rounds"]),
-                f"{one['max_abs_logit_difference']:.2g}",
-            )
-        console.print(table)

@@ -88,18 +88,7 @@ def measure_engine(engine: Engine, tiles: NDArray[np.uint8], batch: int, seconds
         start = time.perf_counter()
         engine.infer(batches[len(latencies_s) % len(batches)])
         latencies_s.append(time.perf_counter() - start)
-    submitted = collected = 0
-    start = time.perf_counter()
-    while submitted < _MIN_ROUNDS * engine.depth or time.perf_counter() < start + seconds / 2:
-        engine.submit(batches[submitted % len(batches)])
-        submitted += 1
-        if submitted - collected == engine.depth:
-            engine.collect()
-            collected += 1
-    while collected < submitted:
-        engine.collect()
-        collected += 1
-    elapsed_s = time.perf_counter() - start
+    submitted, elapsed_s = _run_full(engine, batches, seconds / 2)
     p50, p95, p99, worst = np.percentile(latencies_s, (50, 95, 99, 100)) * 1e3
     return BatchFigures(
         batch=batch,
@@ -111,6 +100,29 @@ def measure_engine(engine: Engine, tiles: NDArray[np.uint8], batch: int, seconds
         n_latency=len(latencies_s),
         n_throughput=submitted,
     )
+
+
+def throughput(engine: Engine, tiles: NDArray[np.uint8], batch: int, seconds: float) -> float:
+    """Tiles a second with all submissions in flight that the engine takes; arguments as `measure_engine`."""
+    _require(engine, batch, seconds)
+    submitted, elapsed_s = _run_full(engine, _batches(tiles, batch), seconds)
+    return submitted * batch / elapsed_s
+
+
+def _run_full(engine: Engine, batches: list[NDArray[np.uint8]], seconds: float) -> tuple[int, float]:
+    """Batches run in about `seconds`, and the time they took."""
+    submitted = collected = 0
+    start = time.perf_counter()
+    while submitted < _MIN_ROUNDS * engine.depth or time.perf_counter() < start + seconds:
+        engine.submit(batches[submitted % len(batches)])
+        submitted += 1
+        if submitted - collected == engine.depth:
+            engine.collect()
+            collected += 1
+    while collected < submitted:
+        engine.collect()
+        collected += 1
+    return submitted, time.perf_counter() - start
 
 
 def compare(engine: Engine, reference: Scorer, tiles: NDArray[np.uint8], batch: int, seconds: float) -> Comparison:

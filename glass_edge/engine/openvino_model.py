@@ -51,6 +51,11 @@ class Graph:
         return digest.hexdigest()
 
 
+def core() -> Any:  # noqa: ANN401 - openvino has no type information
+    """The one openvino.Core of the process."""
+    return _CORE
+
+
 def device_name() -> str:
     """Name of the CPU as OpenVINO gives it."""
     return str(_CORE.get_property(DEVICE, "FULL_DEVICE_NAME")).strip()

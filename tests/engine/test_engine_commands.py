@@ -58,7 +58,23 @@ def test_bench(bundle: Bundle) -> None:
     assert document["comparisons"] == []
     assert document["engine"]["precision"] == "f32"
     assert document["machine"]["versions"]["openvino"]
+    arithmetic, pipeline = document["arithmetic"], document["pipeline"]
+    best = max(one["tiles_per_s"] for one in document["figures"])
+    assert arithmetic["gflop_per_s"] == pytest.approx(best * arithmetic["gflop_per_tile"])
+    assert 0 < arithmetic["share_of_peak"] == arithmetic["gflop_per_s"] / arithmetic["peak_gflop_per_s"]
+    assert pipeline["rounds"] == 3
+    assert pipeline["ratio_low"] <= pipeline["ratio"] <= pipeline["ratio_high"]
+    # 1600 mm at 0.2 mm are 8000 px; less 16 px at either edge in insides of 64 px
+    assert pipeline["web"] == {
+        "width_mm": 1600.0,
+        "mm_per_px": 0.2,
+        "tile_columns": 125,
+        "advance_lines": 16,
+        "m_per_min": pytest.approx(pipeline["pipeline_tiles_per_s"] / 125 * 16 * 0.2e-3 * 60),
+    }
     text = run(*arguments)
+    assert "m/min" in text
+    assert json.loads(run(*arguments, "--json", "--no-pipeline"))["pipeline"] is None
     assert document["machine"]["cpu"] in text
     assert "tiles/s" in text
 
@@ -74,6 +90,8 @@ def test_bench(bundle: Bundle) -> None:
         (("--threads", "-1"), "--threads -1"),
         (("--threads", "1", "--streams", "2"), "streams = 2"),
         (("--seconds", "0"), "seconds = 0"),
+        (("--width-mm", "0"), "--width-mm 0"),
+        (("--mm-per-px", "-1"), "--mm-per-px -1"),
         (("--batch", "300"), "--max-batch 300"),
     ],
 )
