@@ -36,7 +36,8 @@ MANIFEST = Manifest(
 
 def measured(n_lines: int, engine: ConvEngine) -> PipelineFigures:
     piece = np.random.default_rng(3).integers(0, 256, (70, 300), dtype=np.uint8)
-    return measure_pipeline(engine, MANIFEST, piece, n_lines, InspectionSettings())
+    settings = InspectionSettings(crop_memory_mb=1)  # recent lines are kept up to here
+    return measure_pipeline(engine, MANIFEST, piece, n_lines, settings)
 
 
 def test_the_camera_repeats_its_piece() -> None:
