@@ -238,6 +238,17 @@ class PlainGlass:
                 optimiser.step()
         return float(loss.detach())
 
+    def predict(self, tiles: Tiles) -> NDArray[np.float32]:
+        """Logits (n, rows, columns) of the finest grid inside the halo; networks in their evaluation mode."""
+        with torch.no_grad():
+            points = self._features(tiles, "backbone, good tiles", "features")
+            scores = self.discriminator(self.adaptor(points), points)
+            rows, columns = (
+                side - 2 * self.config.halo_cells for side in self._caught[self.config.levels[0]].shape[-2:]
+            )
+            logits: NDArray[np.float32] = torch.logit(scores).view(len(tiles), rows, columns).numpy()
+        return logits
+
     def _features(self, tiles: Tiles, backbone: str, features: str) -> Tensor:
         """Points (n * rows * columns, n_features), ordered image, row, column; the names are for the clock."""
         config = self.config

@@ -8,8 +8,10 @@ directions are far below a step of 8 bits, never are.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -48,12 +50,13 @@ def quantise(graph: Graph, tile: TileSpec, tiles: NDArray[np.uint8]) -> Graph:
     nncf = _nncf()
     model = read_graph(graph, tile)
     try:
-        quantised = nncf.quantize(
-            model,
-            nncf.Dataset([one[None] for one in tiles]),
-            subset_size=len(tiles),
-            ignored_scope=nncf.IgnoredScope(names=_kept(model), validate=False),
-        )
+        with contextlib.redirect_stdout(sys.stderr):  # its progress is no result
+            quantised = nncf.quantize(
+                model,
+                nncf.Dataset([one[None] for one in tiles]),
+                subset_size=len(tiles),
+                ignored_scope=nncf.IgnoredScope(names=_kept(model), validate=False),
+            )
     except (RuntimeError, ValueError, nncf.ValidationError) as error:
         raise GlassEdgeError(f"{graph.name}: NNCF cannot quantise it: {error}") from error
     with tempfile.TemporaryDirectory() as folder:

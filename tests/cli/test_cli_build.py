@@ -194,6 +194,75 @@ def test_versions_are_made_from_the_time_and_never_overwritten(mill: Path, tmp_p
     assert hashes(tmp_path) == before
 
 
+def test_an_int8_graph_is_judged_and_kept_only_if_it_passes(mill: Path, tmp_path: Path) -> None:
+    pytest.importorskip("nncf", reason="the extra 'int8' is not installed")
+    recipe = load_recipe(mill / "weave.toml")
+    plain = {"whiten": False, "prior": "none", "neighbours": "all"}
+    tiles = torch.from_numpy(np.stack([weave(np.random.default_rng(k)) for k in range(4)])[..., None])
+    loose = {"int8_tolerance": 1.0, "int8_quantile": 0.5, "changed_share": 1.0, "min_rank_correlation": -1.0}
+    # an untrained network has a few channels so wide that 8 bits are rough
+    for name, rules in (("kept", loose), ("refused", {"int8_tolerance": 1e-4})):
+        model = recipe.model.model_copy(update=plain)
+        parity = recipe.parity.model_copy(update=rules)
+        own = recipe.model_copy(update={"model": model, "parity": parity})
+        save(tmp_path / name, spread(own, tiles))
+        arguments = (str(tmp_path / name), "--out", str(tmp_path / "engines"), "--version", name)
+        images = ("--threshold-images", str(mill / "cloth" / "train" / "good"))
+        out, steps = run(*arguments, *images, "--precision", "int8", "--json")
+        bundle = load_bundle(tmp_path / "engines" / "weave" / name)
+        f32, int8 = bundle.manifest.parity
+        assert (f32.precision, int8.precision) == ("f32", "int8")
+        assert f32.good is not None
+        assert f32.good.rank_correlation > 0.999
+        assert int8.good is not None
+        assert int8.good.tiles == 8
+        assert int8.max_abs_logit_error > f32.max_abs_logit_error
+        assert int8.passed is (name == "kept")
+        assert [one["precision"] for one in json.loads(out)["parity"]] == ["f32", "int8"]
+        assert ("model-int8.xml" in bundle.manifest.files) is (name == "kept")
+        assert ("FAILED, will not be used: 0.01 of the cells differs" in steps) is (name == "refused")
+    settings = EngineSettings(precision="int8")
+    kept = load_bundle(tmp_path / "engines" / "weave" / "kept")
+    with open_engine(kept, settings) as engine:
+        error = np.abs(engine.infer(kept.golden().tiles[:2]) - kept.golden().maps[:2])
+    assert 0 < error.max() <= kept.manifest.parity[1].max_abs_logit_error + 1e-3
+
+
+def spread(recipe: Recipe, tiles: torch.Tensor) -> StyleModel:
+    """A model without whitening whose logits have a spread of about one."""
+    model = build_model(recipe)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        model.glass_head.discriminator.output.weight.normal_(0, 0.2, generator=generator)
+        points, _ = model.points(tiles)
+        hidden = model.glass_head.discriminator.hidden(model.glass_head.adaptor(points))
+        norm = model.glass_head.discriminator.norm
+        norm.running_mean.copy_(hidden.mean(dim=0))
+        norm.running_var.copy_(hidden.var(dim=0))
+    return model
+
+
+def test_labelled_images_judge_an_engine_too(mill: Path, tmp_path: Path) -> None:
+    data = tmp_path / "labelled"
+    for kind in ("good", "hole"):
+        (data / "test" / kind).mkdir(parents=True)
+    (data / "ground_truth" / "hole").mkdir(parents=True)
+    rng = np.random.default_rng(5)
+    cv2.imwrite(str(data / "test" / "good" / "0.png"), np.tile(weave(rng), (2, 4)))
+    spoiled = np.tile(weave(rng), (2, 4))
+    spoiled[90:110, 300:320] = 255
+    cv2.imwrite(str(data / "test" / "hole" / "0.png"), spoiled)
+    cv2.imwrite(str(data / "ground_truth" / "hole" / "0_mask.png"), np.uint8(255) * (spoiled == 255))
+    arguments = (str(mill / "run"), "--out", str(tmp_path / "engines"), "--version", "1", "--precision", "f32")
+    run(*arguments, "--labelled", str(data))
+    labelled = load_bundle(tmp_path / "engines" / "weave").manifest.parity[0].labelled
+    assert labelled is not None
+    assert 0 <= labelled.tile_auroc <= 1
+    assert labelled.tile_auroc_change == pytest.approx(0, abs=1e-6)
+    assert (labelled.regions_found_change, labelled.false_alarms_change) == (0, 0)
+    assert labelled.folder == str(data)
+
+
 def hashes(folder: Path) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
 
