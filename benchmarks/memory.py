@@ -23,6 +23,7 @@ folder = "{folder}"
 
 [training]
 epochs = 1
+threads = 1
 samples_per_epoch = {tiles}
 feature_cache = "{cache}"
 """

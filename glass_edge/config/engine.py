@@ -22,7 +22,9 @@ class EngineSettings(Settings):
     """Arithmetic; auto: the fastest for which the CPU has instructions and in which the engine passes its parity gate:
     int8 where the bundle holds such a graph, bf16, else f32."""
     threads: int = Field(default=0, ge=0, le=1024)
-    """Threads that compute; 0: one for each CPU core this process may use."""
+    """Threads that compute; 0: one for each of the cores."""
+    cores: tuple[int, ...] = ()
+    """Numbers of the CPU cores that compute; empty: all this process may use. Others stay free for cameras."""
     streams: int = Field(default=0, ge=0, le=1024)
     """Tiles computed at the same time, the threads shared among them; 0: one tile a thread (most tiles a second)."""
     pin_threads: bool = True
@@ -43,6 +45,8 @@ class EngineSettings(Settings):
     def _fits(self) -> EngineSettings:
         if self.threads and self.streams > self.threads:
             raise ValueError(f"streams = {self.streams} is more than threads = {self.threads}; each stream needs one")
+        if self.cores and self.threads > len(set(self.cores)):
+            raise ValueError(f"threads = {self.threads} is more than cores = {list(self.cores)}; each needs a core")
         if self.require_signature and not self.trusted_keys:
             raise ValueError("require_signature = true trusts nobody without trusted_keys; list files of public keys")
         if self.trusted_keys and not self.require_signature:

@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 from glass_edge.config.engine import EngineSettings
 from glass_edge.engine.base import EngineError, EngineFacts, TileShapeError
 from glass_edge.engine.manifest import TileSpec
-from glass_edge.engine.openvino_model import Graph, compile_tile_model, device_name, supported_precisions, thread_plan
+from glass_edge.engine.openvino_model import (
+    Graph,
+    compile_tile_model,
+    device_name,
+    on_cores,
+    supported_precisions,
+    thread_plan,
+)
 
 RUNTIME = "openvino"
 """Name of this runtime in manifests and events."""
@@ -52,6 +59,7 @@ class OpenVinoEngine:
         threads, _ = thread_plan(settings)
         self.facts = EngineFacts(RUNTIME, str(ov.__version__), f"CPU: {device_name()}", precision, threads)
         self._name = graph.name
+        self._cores = settings.cores
         self._free = deque(_Slot(compiled, self.max_batch) for _ in range(self.depth))
         self._busy: deque[_Slot] = deque()
         self._done: deque[NDArray[np.float32]] = deque()
@@ -100,8 +108,9 @@ class OpenVinoEngine:
 
     def __enter__(self) -> Self:
         shape = (self.max_batch, self.tile_height_px, self.tile_width_px, self.channels)
-        for _ in range(self.depth):
-            self.infer(np.zeros(shape, np.uint8))  # each slot allocates on its first run
+        with on_cores(self._cores):  # the first run may start more threads
+            for _ in range(self.depth):
+                self.infer(np.zeros(shape, np.uint8))  # each slot allocates on its first run
         return self
 
     def __exit__(

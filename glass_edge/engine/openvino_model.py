@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -87,8 +89,30 @@ def usable_cores() -> int:
 
 def thread_plan(settings: EngineSettings) -> tuple[int, int]:
     """Threads and streams that `settings` mean on this machine."""
-    threads = settings.threads or usable_cores()
+    threads = settings.threads or len(set(settings.cores)) or usable_cores()
     return threads, min(settings.streams or threads, threads)
+
+
+@contextmanager
+def on_cores(cores: Sequence[int]) -> Iterator[None]:
+    """Threads that are started inside run on these cores (none: wherever they may), the calling one only meanwhile.
+
+    Raises:
+        InputError: this process may not run on one of them.
+    """
+    before = os.sched_getaffinity(0)
+    if not set(cores) <= before:
+        raise InputError(
+            f"engine.cores = {sorted(set(cores))}: this process may run on {sorted(before)}; take the others out"
+        )
+    if not cores:
+        yield
+        return
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def compile_tile_model(graph: Graph, tile: TileSpec, precision: Precision, settings: EngineSettings) -> Any:  # noqa: ANN401
@@ -108,6 +132,11 @@ def compile_tile_model(graph: Graph, tile: TileSpec, precision: Precision, setti
     """
     if precision not in (*supported_precisions(), "int8"):
         raise InputError(f"precision '{precision}': {device_name()} has no instructions for it; use 'f32' or 'auto'")
+    with on_cores(settings.cores):
+        return _compile_here(graph, tile, precision, settings)
+
+
+def _compile_here(graph: Graph, tile: TileSpec, precision: Precision, settings: EngineSettings) -> Any:  # noqa: ANN401
     threads, streams = thread_plan(settings)
     properties = {
         "INFERENCE_PRECISION_HINT": "f32" if precision == "int8" else precision,
@@ -125,6 +154,7 @@ def compile_tile_model(graph: Graph, tile: TileSpec, precision: Precision, setti
         "device": device_name(),
         "capabilities": " ".join(sorted(_CORE.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"))),
         "runtime": f"openvino {ov.__version__}",
+        "cores": " ".join(map(str, sorted(set(settings.cores)))),
         "tile": f"1x{tile.height_px}x{tile.width_px}x{tile.channels}",
     }
     blob = cache.load(key)

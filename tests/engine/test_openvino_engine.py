@@ -256,3 +256,43 @@ def test_the_engine_runs_without_torch_and_onnx() -> None:
     code = f"import sys, {modules}; print({{'torch', 'onnx'}} & set(sys.modules))"
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert output.stdout.strip() == "set()"
+
+
+_ON_ONE_CORE = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from glass_edge.config.engine import EngineSettings
+from glass_edge.engine.manifest import TileSpec
+from glass_edge.engine.openvino_engine import OpenVinoEngine
+
+every = os.sched_getaffinity(0)
+core = max(every)
+settings = EngineSettings(precision="f32", max_batch=2, cores=(core,), pin_threads=sys.argv[3] == "pinned")
+before = {task.name for task in Path("/proc/self/task").iterdir()}
+tile = TileSpec.model_validate_json(sys.argv[2])
+with OpenVinoEngine(Path(sys.argv[1]).read_bytes(), tile, settings) as engine:
+    engine.infer(np.zeros((2, 48, 96, 3), np.uint8))
+    started = {task.name for task in Path("/proc/self/task").iterdir()} - before
+    assert started and all(os.sched_getaffinity(int(one)) == {core} for one in started), started
+    assert engine.facts.threads == 1
+assert os.sched_getaffinity(0) == every
+"""
+
+
+@pytest.mark.skipif(usable_cores() < 2, reason="one core cannot be told from all")
+@pytest.mark.parametrize("pin", ["pinned", "free"])
+def test_computing_threads_keep_to_their_cores(model: bytes, tile: TileSpec, tmp_path: Path, pin: str) -> None:
+    """In a process of its own: threads of other engines are used again."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model)
+    command = [sys.executable, "-c", _ON_ONE_CORE, str(path), tile.model_dump_json(), pin]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_cores_that_are_not_there_are_named(model: bytes, tile: TileSpec) -> None:
+    with pytest.raises(InputError, match=r"engine\.cores = \[4000\]: this process may run on \["):
+        OpenVinoEngine(model, tile, EngineSettings(precision="f32", cores=(4000,)))
+    with pytest.raises(ValueError, match="threads = 3 is more than cores"):
+        EngineSettings(threads=3, cores=(0, 1))
