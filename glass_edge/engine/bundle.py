@@ -142,7 +142,7 @@ def _load_manifest(folder: Path) -> tuple[Manifest, str]:
         raise InputError(f"{path}: SHA-256 is {digest}, {MANIFEST_HASH_NAME} says '{found}': {_MEND}")
     try:
         document = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON: {error}") from error
     version = document.get("format_version") if isinstance(document, dict) else None
     if isinstance(version, int) and version != FORMAT_VERSION:

@@ -149,6 +149,11 @@ def test_a_manifest_that_is_no_json_says_where(bundle: Bundle) -> None:
     (bundle.folder / "manifest.sha256").write_text(f"{hashlib.sha256(text).hexdigest()}  manifest.json\n")
     with pytest.raises(InputError, match=r"manifest\.json: not valid JSON: .*line \d+"):
         load_bundle(bundle.folder)
+    deep = b"[" * 200_000
+    (bundle.folder / "manifest.json").write_bytes(deep)
+    (bundle.folder / "manifest.sha256").write_text(f"{hashlib.sha256(deep).hexdigest()}  manifest.json\n")
+    with pytest.raises(InputError, match=r"manifest\.json: not valid JSON: .*recursion"):
+        load_bundle(bundle.folder)
 
 
 @given(st.text(max_size=12) | st.sampled_from(["a/../b", "a//b", "./a", "a/", "..", "C:a", "a\\b", "a\0b"]))
