@@ -25,6 +25,7 @@ _REPOSITORY = Path(__file__).resolve().parents[1]
 TEXTURES = "textures"  # stands for --textures
 
 Tables = dict[str, dict[str, Any]]
+_HIDDEN = {"hidden": 256, "prior": "whitened"}
 VARIANTS: dict[str, Tables] = {
     "Mahalanobis map": {"training": {"method": "mahalanobis"}},
     "GLASS-m (the default)": {},
@@ -33,7 +34,9 @@ VARIANTS: dict[str, Tables] = {
     "LAS only": {"gas": {"enabled": False}},
     "GAS only": {"las": {"enabled": False}},
     "without adaptor": {"model": {"adaptor": "none"}},
-    "hidden layer of 256 beside the prior": {"model": {"hidden": 256, "prior": "whitened"}},
+    "hidden layer of 256 beside the prior": {"model": _HIDDEN},
+    "the same, LAS only": {"model": _HIDDEN, "gas": {"enabled": False}},
+    "the same, GAS only": {"model": _HIDDEN, "las": {"enabled": False}},
     "without noise": {"gas": {"noise": False}},
     "without ascent": {"gas": {"steps": 0}},
     "without projection": {"gas": {"projection": False}},

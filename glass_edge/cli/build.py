@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -16,6 +16,8 @@ from glass_edge.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from glass_edge.cli.build_bundle import Built, Say
+    from glass_edge.cli.build_tensorrt import PlanRequest
+    from glass_edge.engine.tensorrt_api import TensorRtName
 
 
 def register(app: typer.Typer) -> None:
@@ -47,6 +49,27 @@ def build(
     with_checkpoint: Annotated[
         bool, typer.Option("--with-checkpoint", help="Put the checkpoint into the bundle, for bench --reference.")
     ] = False,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="openvino, or tensorrt or tensorrt-rtx: then the bundle also holds graphs typed for TensorRT, f32 and "
+            "fp16, and int8 where --precision names it."
+        ),
+    ] = "openvino",
+    plans: Annotated[
+        Path | None,
+        typer.Option(help="With a TensorRT engine: compile plans too, into this cache folder (the stations' own)."),
+    ] = None,
+    compute_capability: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --plans and tensorrt-rtx: GPU to compile for, as 8.6 or SM86; may be given several times. "
+            "Without it, this machine's."
+        ),
+    ] = None,
+    max_batch: Annotated[
+        int | None, typer.Option(help="With --plans: engine.max_batch of the stations; without it, 8.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Turn a checkpoint into a bundle: one graph, judged against the checkpoint, with a threshold from good cloth."""
@@ -59,6 +82,7 @@ def build(
     from glass_edge.cli.build_bundle import build as build_bundle
     from glass_edge.engine.openvino_model import usable_cores
 
+    request = _plan_request(engine, plans, compute_capability, max_batch)
     torch.set_num_threads(usable_cores())
     built = build_bundle(
         BuildRequest(
@@ -70,13 +94,42 @@ def build(
             threshold_images=threshold_images,
             labelled=labelled,
             with_checkpoint=with_checkpoint,
+            with_tensorrt=engine != "openvino",
         ),
         _teller(),
     )
+    files: list[Path] = []
+    if request is not None:
+        from glass_edge.cli.build_tensorrt import build_plans
+
+        files = build_plans(built.bundle, request)
     if as_json:
-        typer.echo(json.dumps(built_document(built), indent=2))
-    else:
-        print_built(built)
+        typer.echo(json.dumps(built_document(built) | {"plans": [str(file) for file in files]}, indent=2))
+        return
+    print_built(built)
+    for file in files:
+        typer.echo(f"plan: {file}")
+
+
+def _plan_request(
+    engine: str, plans: Path | None, compute_capability: list[str] | None, max_batch: int | None
+) -> PlanRequest | None:
+    """The plans to compile, once it is known that they can be; None without --plans."""
+    if engine not in ("openvino", "tensorrt", "tensorrt-rtx"):
+        raise InputError(f"--engine {engine}: give openvino, tensorrt or tensorrt-rtx")
+    if plans is None and (compute_capability or max_batch is not None):
+        raise InputError("--compute-capability and --max-batch are of plans; give --plans FOLDER")
+    if plans is None:
+        return None
+    if engine == "openvino":
+        raise InputError("--plans is of TensorRT; give --engine tensorrt or --engine tensorrt-rtx")
+    from glass_edge.cli.build_tensorrt import PlanRequest, check_request
+    from glass_edge.config.engine import EngineSettings
+
+    most = EngineSettings().max_batch if max_batch is None else max_batch
+    request = PlanRequest(cast("TensorRtName", engine), plans, tuple(compute_capability or ()), most)
+    check_request(request)
+    return request
 
 
 def _precisions(asked: list[str]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from glass_edge import __version__
+from glass_edge.cli.build_tensorrt import typed_graphs
 from glass_edge.cli.golden_tiles import thinned, tiles_of, with_damage
 from glass_edge.cli.good_strips import GoodStrip, find_images, read_strips
 from glass_edge.cli.good_threshold import GoodThreshold, good_threshold
@@ -75,6 +76,7 @@ class BuildRequest:
         threshold_images: good images for the threshold instead of the held-out ones.
         labelled: folder of labelled images by which variants are judged too; None: they are not.
         with_checkpoint: put the checkpoint into the bundle, for `bench --reference`.
+        with_tensorrt: put graphs for TensorRT into the bundle: f32 and fp16, and int8 where `precisions` name it.
     """
 
     checkpoint: Path
@@ -85,6 +87,7 @@ class BuildRequest:
     threshold_images: Path | None = None
     labelled: Path | None = None
     with_checkpoint: bool = False
+    with_tensorrt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,9 @@ def build(request: BuildRequest, say: Say) -> Built:
             require(result, request.checkpoint.name)
         if result.passed and precision == "int8":
             variants |= {INT8_NAME: variant.model, INT8_WEIGHTS_NAME: variant.weights}
+    if request.with_tensorrt:
+        say("typing graphs for TensorRT (judged by the station, on its GPU)")
+        variants |= typed_graphs(graph.model, gate.good_tiles, with_int8="int8" in request.precisions)
     contents: dict[str, bytes | Path] = {
         MODEL_NAME: graph.model,
         GOLDEN_NAME: golden.to_bytes(),

@@ -16,11 +16,15 @@ from glass_edge.config.base import Settings
 class EngineSettings(Settings):
     """Section `[engine]` of a station file."""
 
-    runtime: Literal["openvino"] = "openvino"
-    """Library that computes."""
-    precision: Literal["auto", "f32", "bf16", "int8"] = "auto"
-    """Arithmetic; auto: the fastest for which the CPU has instructions and in which the engine passes its parity gate:
-    int8 where the bundle holds such a graph, bf16, else f32."""
+    runtime: Literal["openvino", "tensorrt", "tensorrt-rtx"] = "openvino"
+    """Library that computes: OpenVINO on the CPU, TensorRT or TensorRT for RTX on an NVIDIA GPU."""
+    precision: Literal["auto", "f32", "bf16", "fp16", "int8"] = "auto"
+    """Arithmetic; auto: the fastest for which the machine has instructions and in which the engine passes its parity
+    gate: int8 where the bundle holds such a graph, bf16 (on a CPU) or fp16 (on a GPU), else f32."""
+    gpu: int = Field(default=0, ge=0, le=63)
+    """Number of the GPU that computes, for the runtimes on a GPU."""
+    cuda_graphs: bool = False
+    """On a GPU, record what each batch size queues and replay it; needs cuda-bindings. Never measured, so off."""
     threads: int = Field(default=0, ge=0, le=1024)
     """Threads that compute; 0: one for each of the cores."""
     cores: tuple[int, ...] = ()
@@ -43,6 +47,9 @@ class EngineSettings(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> EngineSettings:
+        foreign = "fp16" if self.runtime == "openvino" else "bf16"
+        if self.precision == foreign:
+            raise ValueError(f"runtime '{self.runtime}' computes nothing in {foreign}; use 'auto' or 'f32'")
         if self.threads and self.streams > self.threads:
             raise ValueError(f"streams = {self.streams} is more than threads = {self.threads}; each stream needs one")
         if self.cores and self.threads > len(set(self.cores)):

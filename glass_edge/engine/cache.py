@@ -30,9 +30,11 @@ class EngineCache:
 
     Attributes:
         folder: made when the first engine is stored.
+        kept: engines that stay; the oldest beyond go.
     """
 
     folder: Path
+    kept: int = _KEPT
 
     def path(self, key: Mapping[str, str]) -> Path:
         """File of the engine with this key (every fact that makes a compiled engine another one)."""
@@ -54,7 +56,7 @@ class EngineCache:
         return blob
 
     def store(self, key: Mapping[str, str], blob: bytes) -> None:
-        """Keep a compiled engine; the oldest beyond a handful go.
+        """Keep a compiled engine; the oldest beyond `kept` go.
 
         Raises:
             InputError: the folder cannot be made or written.
@@ -62,7 +64,7 @@ class EngineCache:
         make_folder(self.folder)
         write_bytes(self.path(key), hashlib.sha256(blob).digest() + blob)
         by_age = sorted(self.folder.glob("*.blob"), key=_modified_s, reverse=True)
-        for old in by_age[_KEPT:]:
+        for old in by_age[self.kept :]:
             old.unlink(missing_ok=True)
 
     def drop(self, key: Mapping[str, str]) -> None:

@@ -16,6 +16,8 @@ from glass_edge.engine.manifest import INT8_NAME, INT8_WEIGHTS_NAME, MODEL_NAME,
 from glass_edge.engine.openvino_engine import RUNTIME, OpenVinoEngine
 from glass_edge.engine.openvino_model import Graph, has_int8_instructions, supported_precisions
 from glass_edge.engine.parity import ParityError, recorded_result, self_test
+from glass_edge.engine.tensorrt_engine import TensorRtEngine
+from glass_edge.engine.tensorrt_open import open_tensorrt, tensorrt_candidates
 from glass_edge.engine.trust import check_trust
 from glass_edge.errors import InputError
 
@@ -27,10 +29,15 @@ def open_engine(bundle: Bundle, settings: EngineSettings) -> Engine:
 
     Raises:
         InputError: the bundle or the settings are wrong, or a required signature is missing. ParityError: no precision
-            that is allowed passes the gate. EngineError: the runtime fails.
+            that is allowed passes the gate. EngineError: the runtime fails. GpuUnavailableError: no GPU for a runtime
+            that needs one.
     """
     check_trust(bundle, settings)
-    candidates = candidate_precisions(bundle.manifest) if settings.precision == "auto" else (settings.precision,)
+    candidates: tuple[str, ...] = (settings.precision,)
+    if settings.precision == "auto" and settings.runtime == "openvino":
+        candidates = candidate_precisions(bundle.manifest)
+    elif settings.precision == "auto":
+        candidates = tensorrt_candidates(bundle.manifest, settings.runtime)
     for precision in candidates[:-1]:
         try:
             return _open(bundle, settings.model_copy(update={"precision": precision}))
@@ -40,7 +47,7 @@ def open_engine(bundle: Bundle, settings: EngineSettings) -> Engine:
 
 
 def candidate_precisions(manifest: Manifest) -> tuple[str, ...]:
-    """Precisions of this machine that the gate did not refuse when the bundle was built, fastest first; f32 always."""
+    """Precisions of this CPU that the gate did not refuse when the bundle was built, fastest first; f32 always."""
     has_int8 = INT8_NAME in manifest.files and has_int8_instructions()
     return tuple(
         precision
@@ -65,7 +72,11 @@ def graph_of(bundle: Bundle, precision: str) -> Graph:
 
 
 def _open(bundle: Bundle, settings: EngineSettings) -> Engine:
-    engine = OpenVinoEngine(graph_of(bundle, settings.precision), bundle.manifest.tile, settings)
+    engine: OpenVinoEngine | TensorRtEngine
+    if settings.runtime == "openvino":
+        engine = OpenVinoEngine(graph_of(bundle, settings.precision), bundle.manifest.tile, settings)
+    else:
+        engine = open_tensorrt(bundle, settings)
     try:
         self_test(engine, bundle)
     except BaseException:

@@ -27,6 +27,7 @@ from glass_edge.engine.openvino_model import (
     supported_precisions,
     thread_plan,
 )
+from glass_edge.errors import InputError
 
 RUNTIME = "openvino"
 """Name of this runtime in manifests and events."""
@@ -48,6 +49,8 @@ class OpenVinoEngine:
 
     def __init__(self, graph: Graph | bytes, tile: TileSpec, settings: EngineSettings) -> None:
         graph = Graph(graph) if isinstance(graph, bytes) else graph
+        if settings.precision == "fp16":
+            raise InputError(f"{graph.name}: precision 'fp16' is for GPUs; use 'f32' or 'auto' with OpenVINO")
         precision = supported_precisions()[0] if settings.precision == "auto" else settings.precision
         compiled = compile_tile_model(graph, tile, precision, settings)
         self.tile_height_px = tile.height_px

@@ -31,7 +31,7 @@ class PycudaMemory:
         MissingExtraError: pycuda is not installed. EngineError: the driver fails.
     """
 
-    def __init__(self, index: int = 0, driver: Any = None, extra: str = "tensorrt") -> None:  # noqa: ANN401 - no type information
+    def __init__(self, index: int = 0, driver: Any = None, extra: str = "gpu") -> None:  # noqa: ANN401 - no type information
         self._driver = _pycuda_driver(extra) if driver is None else driver
         self._thread = threading.get_ident()
         self._allocations: list[Any] = []

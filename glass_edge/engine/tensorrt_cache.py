@@ -26,6 +26,7 @@ from glass_edge.engine.tensorrt_progress import Progress
 _log = structlog.get_logger(__name__)
 _FOLDER = "tensorrt"
 _LENGTH_BYTES = 4
+_KEPT = 64  # a cache may serve stations with several kinds of GPU, a plan each and precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class PlanCache:
     _files: EngineCache = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_files", EngineCache(self.folder / _FOLDER))
+        object.__setattr__(self, "_files", EngineCache(self.folder / _FOLDER, _KEPT))
 
     def path(self, key: Mapping[str, str]) -> Path:
         """File of the plan with this key."""
