@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # pip keeps development on one set of versions; pyproject.toml keeps wide bounds for users
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-dev.txt
 
-.PHONY: demo test test-slow lint format clean
+.PHONY: demo test test-slow test-gpu lint format clean
 
 # run-time dependencies only: no torch
 $(VENV)/.runtime: pyproject.toml constraints-dev.txt
@@ -36,6 +36,10 @@ $(VENV)/.slow: $(VENV)/.dev
 
 test-slow: lint $(VENV)/.slow
 	$(BIN)/pytest -m slow
+
+# install the GPU's libraries first, which are not everywhere: docs/how-to/tensorrt.md
+test-gpu: $(VENV)/.dev
+	$(BIN)/pytest -m gpu
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
