@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from glass_edge.engine.base import EngineError
+from glass_edge.engine.gpu_probe import GpuUnavailableError
 from glass_edge.errors import MissingExtraError
 
 
@@ -28,7 +29,8 @@ class PycudaMemory:
         extra: name of the extra that brings pycuda, for the error.
 
     Raises:
-        MissingExtraError: pycuda is not installed. EngineError: the driver fails.
+        MissingExtraError: pycuda is not installed. GpuUnavailableError: it is, and cannot be loaded. EngineError: the
+            driver fails.
     """
 
     def __init__(self, index: int = 0, driver: Any = None, extra: str = "gpu") -> None:  # noqa: ANN401 - no type information
@@ -132,3 +134,8 @@ def _pycuda_driver(extra: str) -> Any:  # noqa: ANN401
         return importlib.import_module("pycuda.driver")  # loads the GPU's driver: only where a GPU was found
     except ModuleNotFoundError as error:
         raise MissingExtraError(extra, "an engine on a GPU") from error
+    except ImportError as error:
+        raise GpuUnavailableError(
+            f"pycuda is installed and cannot be loaded ({error}); compile it anew against this machine's CUDA toolkit: "
+            "pip install --no-cache-dir --force-reinstall pycuda"
+        ) from error

@@ -7,7 +7,9 @@ error that names the extra; what differs between the two is asked here and nowhe
 from __future__ import annotations
 
 import importlib
+from collections import deque
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import structlog
 
@@ -16,6 +18,9 @@ from glass_edge.errors import InputError, MissingExtraError
 
 TensorRtName = Literal["tensorrt", "tensorrt-rtx"]
 _MODULES: dict[str, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+_REASONS = 3
+_HARMLESS = "Thread context has not been set"  # said as an error by TensorRT for RTX 1.7 at each build that succeeds
+_loggers: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 _log = structlog.get_logger(__name__)
 
 
@@ -67,24 +72,41 @@ def capabilities(api: Any, names: tuple[str, ...]) -> list[Any]:  # noqa: ANN401
     return found
 
 
-def make_logger(api: Any, name: str) -> Any:  # noqa: ANN401
-    """A logger that hands the library's warnings and errors to the program's log; one object serves a whole process.
+def logger_of(api: Any) -> Any:  # noqa: ANN401
+    """The logger of a library: its warnings and errors go to the program's log, and `reasons` tells the last errors.
 
-    Args:
-        api: the library.
-        name: what is compiled or run, for the log.
+    There is one a process: TensorRT keeps the first it is given.
     """
+    if api not in _loggers:
+        _loggers[api] = _make_logger(api)
+    return _loggers[api]
+
+
+def _make_logger(api: Any) -> Any:  # noqa: ANN401
+    severities = api.ILogger.Severity
+    errors = (severities.INTERNAL_ERROR, severities.ERROR)
 
     class Logger(api.ILogger):  # type: ignore[misc] # the base is not known before run time
         """Bridge to structlog."""
 
         def __init__(self) -> None:
             api.ILogger.__init__(self)
+            self._errors: deque[str] = deque(maxlen=_REASONS)
 
         def log(self, severity: Any, message: str) -> None:  # noqa: ANN401
-            if severity in (api.ILogger.Severity.INTERNAL_ERROR, api.ILogger.Severity.ERROR):
-                _log.error("tensorrt.error", graph=name, message=message.strip())
-            elif severity == api.ILogger.Severity.WARNING:
-                _log.warning("tensorrt.warning", graph=name, message=message.strip())
+            text = " ".join(message.split())
+            if text.startswith(_HARMLESS):
+                return
+            if severity in errors:
+                self._errors.append(text)
+                _log.error("tensorrt.error", message=text)
+            elif severity == severities.WARNING:
+                _log.warning("tensorrt.warning", message=text)
+
+        def reasons(self) -> str:
+            """The last errors, which are forgotten then; what to say where there are none."""
+            told = "; ".join(self._errors) or "no reason was given"
+            self._errors.clear()
+            return told
 
     return Logger()

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from glass_edge.engine.base import EngineError, TileShapeError
 from glass_edge.engine.manifest import TileSpec
-from glass_edge.engine.tensorrt_api import builds_ahead, capabilities, library_version, make_logger
+from glass_edge.engine.tensorrt_api import builds_ahead, capabilities, library_version, logger_of
 from glass_edge.engine.tensorrt_progress import PhaseTracker, Progress, make_monitor
 from glass_edge.errors import InputError
 
@@ -82,10 +82,12 @@ def build_plan(
             f"optimal batch {options.optimal_batch}: 1 to the maximum batch, {options.max_batch}, is possible"
         )
     targets = capabilities(api, options.compute_capabilities)
-    builder = api.Builder(make_logger(api, name))
+    logger = logger_of(api)
+    logger.reasons()  # those of another build
+    builder = api.Builder(logger)
     # The parser keeps only a pointer to the network: both must live as long as the build.
     network = builder.create_network(1 << int(api.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = api.OnnxParser(network, builder.logger)
+    parser = api.OnnxParser(network, logger)
     if not parser.parse(model):
         raise InputError(_parser_errors(parser, library_version(api), name))
     source = _checked_input(api, network, tile, name)
@@ -107,7 +109,7 @@ def build_plan(
     if tracker.error is not None:
         raise tracker.error
     if plan is None:
-        raise EngineError(f"{name}: {library_version(api)} cannot compile it; the log has its reasons")
+        raise EngineError(f"{name}: {library_version(api)} cannot compile it: {logger.reasons()}")
     timings = b"" if builds_ahead(api) else _timings(config)
     del parser  # before the network it points to
     return BuiltPlan(bytes(plan), timings)

@@ -126,11 +126,13 @@ def load_or_build(
         InputError: the graph or the options are wrong, or the cache cannot be written. EngineError: no plan.
     """
     if cache is None:
+        _log.info("engine.compiling", graph=name, precision=precision, library=library_version(api))
         return build_plan(api, model, tile, options, name, progress=progress).plan
     key = plan_key(api, model, tile=tile, precision=precision, options=options, gpu=gpu)
     plan = cache.load(key)
     if plan is not None:
         return plan
+    _log.info("engine.compiling", graph=name, precision=precision, library=library_version(api))
     timings_key = {"kind": "timings"} | _device_key(api, options, gpu)
     timings = cache.load(timings_key) or b""
     built = build_plan(api, model, tile, options, name, timing_cache=timings, progress=progress)

@@ -20,7 +20,7 @@ from glass_edge.engine.base import EngineError
 from glass_edge.engine.cuda_graphs import CudaGraphs
 from glass_edge.engine.device_memory import DeviceMemory, Mark
 from glass_edge.engine.manifest import TileSpec
-from glass_edge.engine.tensorrt_api import library_version, make_logger
+from glass_edge.engine.tensorrt_api import library_version, logger_of
 
 _log = structlog.get_logger(__name__)
 
@@ -72,6 +72,7 @@ class TensorRtSession:
         graphs: CudaGraphs | None = None,
     ) -> None:
         self._api, self._name, self._memory, self._graphs = api, name, memory, graphs
+        self._logger = logger_of(api)
         self._tile_shape = (tile.height_px, tile.width_px, tile.channels)
         self._grid = (tile.height_px // tile.score_stride_px, tile.width_px // tile.score_stride_px)
         self._launches: dict[int, Callable[[], None]] = {}
@@ -131,11 +132,11 @@ class TensorRtSession:
             self._memory.close()
 
     def _open(self, plan: bytes, max_batch: int, depth: int) -> None:
-        self._runtime = self._api.Runtime(make_logger(self._api, self._name))
+        self._runtime = self._api.Runtime(self._logger)
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise EngineError(
-                f"{self._name}: {library_version(self._api)} cannot load the plan; the log has its reasons"
+                f"{self._name}: {library_version(self._api)} cannot load the plan: {self._logger.reasons()}"
             )
         self._source, self._result = self._tensor_names(max_batch)
         tiles, logits = (max_batch, *self._tile_shape), (max_batch, *self._grid)
@@ -168,7 +169,7 @@ class TensorRtSession:
     def _new_context(self) -> Any:  # noqa: ANN401
         context = self._engine.create_execution_context()
         if context is None:
-            raise EngineError(f"{self._name}: no execution context; the GPU's memory may be full")
+            raise EngineError(f"{self._name}: no execution context: {self._logger.reasons()}")
         self._contexts.append(context)
         for name, address in ((self._source, self._source_address), (self._result, self._result_address)):
             self._require(context.set_tensor_address(name, address), f"set_tensor_address('{name}')")
@@ -212,4 +213,4 @@ class TensorRtSession:
 
     def _require(self, answer: object, call: str) -> None:
         if not answer:
-            raise EngineError(f"{self._name}: TensorRT refuses {call}; the log has its reasons")
+            raise EngineError(f"{self._name}: TensorRT refuses {call}: {self._logger.reasons()}")

@@ -54,6 +54,7 @@ class Gpu:
         self.answers: dict[str, list[object]] = {}
         self.executed: list[int] = []
         self.freed: list[int] = []
+        self.parser_errors = 0
 
     def say(self, call: str, usual: object = None) -> Any:  # noqa: ANN401
         """Note a call; its scripted answer or the usual one. An exception as answer is raised."""
@@ -155,10 +156,30 @@ class FakeTensorRt:
         )
 
     def OnnxParser(self, network: Strict, logger: object) -> Strict:
-        return self.strict("OnnxParser", parse=lambda model: self.gpu.say("parse", True), num_errors=0)
+        error = self.strict(
+            "ParserError",
+            code=lambda: "ErrorCode.UNSUPPORTED_NODE",
+            node=lambda: 7,
+            node_name=lambda: "",
+            node_operator=lambda: "Loom",
+            desc=lambda: "no such\n weave",
+        )
+        return self.strict(
+            "OnnxParser",
+            parse=lambda model: self.gpu.say("parse", True),
+            num_errors=self.gpu.parser_errors,
+            get_error=lambda index: error,
+        )
 
     def Runtime(self, logger: object) -> Strict:
-        return self.strict("Runtime", deserialize_cuda_engine=lambda plan: self.gpu.say("deserialize", self.engine()))
+        def deserialize(plan: bytes) -> object:
+            engine = self.gpu.say("deserialize", self.engine())
+            if engine is None:
+                severity = self.ILogger.Severity  # type: ignore[attr-defined]
+                logger.log(severity.ERROR, "made by\nanother version")  # type: ignore[attr-defined]
+            return engine
+
+        return self.strict("Runtime", deserialize_cuda_engine=deserialize)
 
     def engine(self) -> Strict:
         modes = self.TensorIOMode

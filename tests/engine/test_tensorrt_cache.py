@@ -100,6 +100,10 @@ def test_refusals_of_the_builder(api: FakeTensorRt, tile: TileSpec) -> None:
     api.gpu.answers = {"parse": [False]}
     with pytest.raises(InputError, match="cannot parse it and gives no reason"):
         build()
+    api.gpu.answers, api.gpu.parser_errors = {"parse": [False]}, 2
+    told = r"model\.onnx: node number 7 \(Loom\): UNSUPPORTED_NODE: no such weave"
+    with pytest.raises(InputError, match=f"^{told}\n{told}$"):
+        build()
     with pytest.raises(InputError, match="compiles for the GPU of this machine only"):
         build(replace(OPTIONS, compute_capabilities=("SM86",)))
     # timings of another GPU are refused by the library: it starts without

@@ -118,7 +118,7 @@ def test_depth_bounds_what_is_in_flight(gpu: Gpu, tile: TileSpec, tiles: np.ndar
 @pytest.mark.parametrize(
     ("refusal", "message"),
     [
-        (("execute_async_v3", False), "TensorRT refuses execute_async_v3"),
+        (("execute_async_v3", False), "TensorRT refuses execute_async_v3: no reason was given"),
         (("set_input_shape", False), r"TensorRT refuses set_input_shape\(3, 48, 96, 3\)"),
         (("get_tensor_shape", (3, 1, 1)), r"the plan returns \(3, 1, 1\); \(3, 12, 24\) is expected"),
         (("htod", FakePycuda.Error("lost")), "the GPU cannot copy tiles to the GPU: lost"),
@@ -156,7 +156,7 @@ def test_a_failure_met_by_submit_waits_for_its_collect(gpu: Gpu, tile: TileSpec,
 @pytest.mark.parametrize(
     ("call", "answers", "message"),
     [
-        ("deserialize", [None], "cannot load the plan"),
+        ("deserialize", [None], "cannot load the plan: made by another version"),
         ("create_execution_context", [None], "no execution context"),
         ("set_tensor_address", [True, False], r"refuses set_tensor_address\('logits'\)"),
         ("pagelocked_empty", [FakePycuda.Error("full")], "the GPU cannot lock memory of the host: full"),
