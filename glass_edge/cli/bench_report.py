@@ -38,7 +38,8 @@ def print_report(report: dict[str, Any]) -> None:
                 f"{one['max_abs_logit_difference']:.2g}",
             )
         console.print(table)
-    _print_arithmetic(report["arithmetic"], console)
+    if report["arithmetic"] is not None:
+        _print_arithmetic(report["arithmetic"], console)
     if report["pipeline"] is not None:
         _print_pipeline(report["pipeline"], console)
 
