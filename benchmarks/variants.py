@@ -73,8 +73,9 @@ def run_one(folder: Path, text: str, *, all_epochs: bool) -> list[dict[str, Any]
         recipe = folder / "variant.toml"
         recipe.write_text(text)
         run = ["--run-folder", str(folder / "run")]
-        resume = ["--resume"] if (folder / "run" / "training-state.pt").is_file() else []
-        _glass_edge("train", str(recipe), *run, *resume)
+        if not (folder / "run" / "training.json").is_file():  # training is not at its end
+            resume = ["--resume"] if (folder / "run" / "training-state.pt").is_file() else []
+            _glass_edge("train", str(recipe), *run, *resume)
         _glass_edge("evaluate", str(folder / "run"))
     found = [json.loads(result.read_text())["figures"]]
     if all_epochs:

@@ -42,7 +42,7 @@ from glass_edge.engine.manifest import (
     TileSpec,
 )
 from glass_edge.engine.openvino_engine import OpenVinoEngine
-from glass_edge.engine.openvino_int8 import quantise
+from glass_edge.engine.openvino_int8 import FLOAT_CONVOLUTIONS, quantise
 from glass_edge.engine.openvino_model import Graph
 from glass_edge.engine.parity import measure, require, rule_for
 from glass_edge.errors import InputError
@@ -136,17 +136,16 @@ def build(request: BuildRequest, say: Say) -> Built:
     gate = ParityGate(model, recipe, threshold, tile, golden, strips, request.labelled)
     parity: list[ParityResult] = []
     variants: dict[str, bytes | Path] = {}
-    for precision in ("f32", *(one for one in request.precisions if one != "f32")):
-        if precision == "int8":
-            say(f"quantising with {len(gate.good_tiles)} good tiles")
-        variant = quantise(graph, tile, gate.good_tiles) if precision == "int8" else graph
-        with _engine(variant, tile, precision) as engine:
-            result = gate.judge(engine)
-        parity.append(result)
-        say(_verdict(result))
+    for precision in ("f32", *(one for one in request.precisions if one not in ("f32", "int8"))):
+        with _engine(graph, tile, precision) as engine:
+            parity.append(gate.judge(engine))
+        say(_verdict(parity[-1]))
         if precision == "f32":
-            require(result, request.checkpoint.name)
-        if result.passed and precision == "int8":
+            require(parity[0], request.checkpoint.name)
+    if "int8" in request.precisions:
+        variant, result = _int8(graph, tile, gate, say)
+        parity.append(result)
+        if result.passed:
             variants |= {INT8_NAME: variant.model, INT8_WEIGHTS_NAME: variant.weights}
     if request.with_tensorrt:
         say("typing graphs for TensorRT (judged by the station, on its GPU)")
@@ -164,6 +163,19 @@ def build(request: BuildRequest, say: Say) -> Built:
     manifest = _manifest(recipe, info, version=target.name, tile=tile, threshold=threshold, parity=parity)
     bundle = write_bundle(request.engines, manifest, contents)
     return Built(bundle, error, int(np.count_nonzero(golden.maps >= threshold.logit)))
+
+
+def _int8(graph: Graph, tile: TileSpec, gate: ParityGate, say: Say) -> tuple[Graph, ParityResult]:
+    """The first int8 graph that passes the gate, or the last that does not: each has more of its start in f32."""
+    for float_convolutions in FLOAT_CONVOLUTIONS:
+        say(f"quantising with {len(gate.good_tiles)} good tiles, the first {float_convolutions} convolutions in f32")
+        variant = quantise(graph, tile, gate.good_tiles, float_convolutions)
+        with _engine(variant, tile, "int8") as engine:
+            result = gate.judge(engine)
+        say(_verdict(result))
+        if result.passed:
+            break
+    return variant, result
 
 
 def new_bundle_folder(engines: Path, style: str, version: str | None) -> Path:

@@ -27,6 +27,8 @@ class ParitySettings(Settings):
     values beyond the ranges of good cloth, where 8 bits end."""
     changed_share: float = Field(default=0.05, ge=0, le=1)
     """Share of the alarm cells whose decision may differ; one more is always allowed, at a contour's edge."""
+    int8_changed_share: float = Field(default=0.1, ge=0, le=1)
+    """The same with 8-bit convolutions."""
     min_rank_correlation: float = Field(default=0.9, ge=-1, le=1)
     """Least rank correlation of the largest scores of held-out good tiles with the checkpoint's."""
     max_auroc_loss: float = Field(default=0.005, ge=0, le=1)

@@ -2,8 +2,8 @@
 
 Promises: activations get the ranges they have on the given tiles, weights a scale a channel; what follows the last
 convolution that mixes features (squares, activation, the sum that is the logit) stays in f32, for its values span more
-than 8 bits do. Whether the result is good enough is the parity gate's to say: whitened features, whose smallest
-directions are far below a step of 8 bits, never are.
+than 8 bits do, and so do the first convolutions, where asked. Whether the result is good enough is the parity gate's to
+say: whitened features, whose smallest directions are far below a step of 8 bits, never are.
 """
 
 from __future__ import annotations
@@ -30,13 +30,19 @@ _NORMALISE = "/normalise/"
 _LAST = ("/head/output/", "/head/square/")
 
 
-def quantise(graph: Graph, tile: TileSpec, tiles: NDArray[np.uint8]) -> Graph:
+FLOAT_CONVOLUTIONS = (0, 3, 6, 9)
+"""How many of the first convolutions to leave in f32, to be tried in turn. Rounding near the input reaches everything
+behind it, while depthwise convolutions at the start gain little speed."""
+
+
+def quantise(graph: Graph, tile: TileSpec, tiles: NDArray[np.uint8], float_convolutions: int = 0) -> Graph:
     """The graph with 8-bit convolutions.
 
     Args:
         graph: ONNX as `glass.export` makes it.
         tile: its tiles.
         tiles: uint8 (n, height, width, channels) of good cloth; some dozens.
+        float_convolutions: of the first convolutions that stay in f32.
 
     Returns:
         OpenVINO's own format.
@@ -55,7 +61,7 @@ def quantise(graph: Graph, tile: TileSpec, tiles: NDArray[np.uint8]) -> Graph:
                 model,
                 nncf.Dataset([one[None] for one in tiles]),
                 subset_size=len(tiles),
-                ignored_scope=nncf.IgnoredScope(names=_kept(model), validate=False),
+                ignored_scope=nncf.IgnoredScope(names=_kept(model, float_convolutions), validate=False),
             )
     except (RuntimeError, ValueError, nncf.ValidationError) as error:
         raise GlassEdgeError(f"{graph.name}: NNCF cannot quantise it: {error}") from error
@@ -65,15 +71,21 @@ def quantise(graph: Graph, tile: TileSpec, tiles: NDArray[np.uint8]) -> Graph:
         return Graph(path.read_bytes(), path.with_name(INT8_WEIGHTS_NAME).read_bytes(), INT8_NAME)
 
 
-def _kept(model: Any) -> list[str]:  # noqa: ANN401 - openvino has no type information
-    """Operations that stay in f32: normalisation, and in the head all arithmetic but convolutions that mix features."""
-    kept = []
+def _kept(model: Any, float_convolutions: int) -> list[str]:  # noqa: ANN401 - openvino has no type information
+    """Operations that stay in f32: normalisation, the first convolutions, and in the head all arithmetic but
+    convolutions that mix features.
+    """
+    kept: list[str] = []
+    convolutions = 0
     for operation in model.get_ordered_ops():
         name, kind = operation.get_friendly_name(), operation.get_type_name()
         if kind in ("Constant", "Parameter", "Result"):
             continue
         is_convolution = kind in ("Convolution", "GroupConvolution")
-        if name.startswith((_NORMALISE, *_LAST)) or (name.startswith(_HEAD) and not is_convolution):
+        convolutions += is_convolution
+        is_first = is_convolution and convolutions <= float_convolutions
+        is_behind = name.startswith(_HEAD) and not is_convolution
+        if is_first or is_behind or name.startswith((_NORMALISE, *_LAST)):
             kept.append(name)
     return kept
 

@@ -78,8 +78,10 @@ def rule_for(precision: str, golden: GoldenSet, threshold_logit: float, settings
         scale = max(1.0, float(np.abs(golden.maps).max()))
         return Rule(settings.f32_tolerance * scale, changed_share=settings.changed_share)
     fraction = {"bf16": settings.bf16_tolerance, "fp16": settings.fp16_tolerance, "int8": settings.int8_tolerance}
-    quantile = settings.int8_quantile if precision == "int8" else 1.0
-    return Rule(fraction[precision] * max(1.0, 2 * abs(threshold_logit)), quantile, settings.changed_share)
+    is_int8 = precision == "int8"
+    quantile = settings.int8_quantile if is_int8 else 1.0
+    share = settings.int8_changed_share if is_int8 else settings.changed_share
+    return Rule(fraction[precision] * max(1.0, 2 * abs(threshold_logit)), quantile, share)
 
 
 def measure(
@@ -172,7 +174,7 @@ def with_more(
                 f"orders good tiles otherwise: rank correlation {good.rank_correlation:.3f} "
                 f"({settings.min_rank_correlation:g} is needed)"
             )
-        allowed = _allowed(settings.changed_share, good.alarm_cells)
+        allowed = _allowed(result.changed_share, good.alarm_cells)
         if good.alarm_cells_changed > allowed:
             reasons.append(f"decides {good.alarm_cells_changed} good cells otherwise ({allowed} allowed)")
     if labelled is not None and -labelled.tile_auroc_change > settings.max_auroc_loss:

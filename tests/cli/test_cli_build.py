@@ -199,7 +199,7 @@ def test_an_int8_graph_is_judged_and_kept_only_if_it_passes(mill: Path, tmp_path
     recipe = load_recipe(mill / "weave.toml")
     plain = {"whiten": False, "prior": "none", "neighbours": "all"}
     tiles = torch.from_numpy(np.stack([weave(np.random.default_rng(k)) for k in range(4)])[..., None])
-    loose = {"int8_tolerance": 1.0, "int8_quantile": 0.5, "changed_share": 1.0, "min_rank_correlation": -1.0}
+    loose = {"int8_tolerance": 1.0, "int8_quantile": 0.5, "int8_changed_share": 1.0, "min_rank_correlation": -1.0}
     # an untrained network has a few channels so wide that 8 bits are rough
     for name, rules in (("kept", loose), ("refused", {"int8_tolerance": 1e-4})):
         model = recipe.model.model_copy(update=plain)

@@ -92,7 +92,7 @@ def test_reduced_precision_is_measured_on_the_scale_of_the_threshold(golden: Gol
     loud = GoldenSet(golden.tiles, golden.maps * 1000)
     assert rule_for("bf16", loud, 4.0) == rule_for("bf16", golden, -4.0) == Rule(pytest.approx(0.4))
     assert rule_for("bf16", golden, 0.1).tolerance == pytest.approx(0.05)
-    assert rule_for("int8", golden, 4.0) == Rule(pytest.approx(0.8), 0.99)
+    assert rule_for("int8", golden, 4.0) == Rule(pytest.approx(0.8), 0.99, 0.1)
     assert rule_for("f32", loud, 4.0).tolerance > rule_for("f32", golden, 4.0).tolerance
 
 
