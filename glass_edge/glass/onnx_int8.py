@@ -28,13 +28,14 @@ from glass_edge.glass.onnx_inputs import cast_first
 from glass_edge.glass.onnx_regions import (
     CONVOLUTION,
     constant,
+    has_depthwise_start,
     initializers,
     parse_graph,
     reducible_nodes,
 )
 
 FLOAT_CONVOLUTIONS = 6
-"""Convolutions from the start that stay float32: from here on the Lite networks' mean error is below one logit."""
+"""Convolutions of a Lite network's start that stay float32: from here on its mean error is below one logit."""
 _LEVELS = 127  # -127 to 127: symmetric
 
 
@@ -43,7 +44,7 @@ def to_int8(
     tiles: NDArray[np.uint8],
     name: str = "model.onnx",
     *,
-    float_convolutions: int = FLOAT_CONVOLUTIONS,
+    float_convolutions: int | None = None,
     quantile: float = 1.0,
 ) -> bytes:
     """The int8 form of an exported float32 graph.
@@ -52,7 +53,8 @@ def to_int8(
         model: graph of `export_onnx`.
         tiles: good cloth, uint8 (n, height, width, channels) of the graph's tile.
         name: what errors call the graph.
-        float_convolutions: convolutions from the start that stay float32.
+        float_convolutions: convolutions from the start that stay float32; None: 6 of a network that begins with
+            depthwise ones, 1 of another.
         quantile: of the magnitudes in each tile; the largest over the tiles is the range. 1: the maximum.
 
     Raises:
@@ -60,6 +62,8 @@ def to_int8(
     """
     graph = parse_graph(model, name)
     cast_first(graph, name)
+    if float_convolutions is None:
+        float_convolutions = FLOAT_CONVOLUTIONS if has_depthwise_start(graph) else 1
     targets = _targets(graph, name, float_convolutions)
     sources = list(dict.fromkeys(graph.graph.node[index].input[0] for index in targets))
     ranges = dict(zip(sources, tensor_ranges(model, sources, tiles, quantile, name), strict=True))

@@ -15,8 +15,7 @@ from onnx import numpy_helper
 from glass_edge.errors import InputError
 
 CONVOLUTION = "Conv"
-FLOAT_CONVOLUTIONS = 3
-"""Convolutions from the start that stay float32: the knee of what was measured (see `onnx_half`)."""
+_START = 3
 
 
 def parse_graph(model: bytes, name: str) -> onnx.ModelProto:
@@ -55,6 +54,13 @@ def constant(tensor: onnx.TensorProto) -> NDArray[np.generic]:
     """A constant's values."""
     values: NDArray[np.generic] = numpy_helper.to_array(tensor)
     return values
+
+
+def has_depthwise_start(model: onnx.ModelProto) -> bool:
+    """True when one of the first three convolutions is depthwise, as in the Lite networks and in no ResNet."""
+    convolutions = [node for node in model.graph.node if node.op_type == CONVOLUTION][:_START]
+    groups = [one.i for node in convolutions for one in node.attribute if one.name == "group"]
+    return any(group > 1 for group in groups)
 
 
 def reducible_nodes(model: onnx.ModelProto, name: str, float_convolutions: int = 0) -> list[int]:

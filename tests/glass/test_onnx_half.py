@@ -96,6 +96,7 @@ def test_resnet_with_pooling_and_hidden_layer() -> None:
     model = export_onnx(FusedModel(filled_model(recipe)), recipe.tile)
     tiles = random_tiles(1, recipe)
     expected = emulate(model, tiles)
+    assert to_half(model) == to_half(model, float_convolutions=0)  # of a ResNet the start gains nothing
     np.testing.assert_allclose(emulate(to_half(model), tiles), expected, atol=0.02 * np.abs(expected).max())
 
 

@@ -80,14 +80,22 @@ def test_first_and_last_convolutions_stay_float(model: bytes, tiles: np.ndarray)
     nodes = onnx.load_from_string(to_int8(model, tiles)).graph.node
     convolutions = [node for node in nodes if node.op_type == "Conv"]
     is_int8 = [node.input[1].endswith("_dq") for node in convolutions]
-    assert is_int8[:6] == [False] * 6
-    assert all(is_int8[6 : is_int8.index(False, 6)])
+    assert not is_int8[0]
+    assert all(is_int8[1 : is_int8.index(False, 1)])
     assert not any(flag for node, flag in zip(convolutions, is_int8, strict=True) if "mix" in node.name)
     assert not is_int8[-1]
     quantised = [node.input[0] for node in nodes if node.op_type == "QuantizeLinear"]
     assert len(quantised) == len(set(quantised))  # a shared input is quantised once
     every = onnx.load_from_string(to_int8(model, tiles, float_convolutions=0)).graph.node
-    assert sum(node.op_type == "Conv" and node.input[1].endswith("_dq") for node in every) == sum(is_int8) + 6
+    assert sum(node.op_type == "Conv" and node.input[1].endswith("_dq") for node in every) == sum(is_int8) + 1
+
+
+def test_a_lite_network_keeps_more_of_its_start(model: bytes) -> None:
+    recipe = make_recipe(levels=(4, 8), model={"hidden": 0, "prior": "whitened", "shrinkage": 0.1}, tile=TILE)
+    lite = export_onnx(FusedModel(filled_model(recipe)), recipe.tile)
+    nodes = onnx.load_from_string(to_int8(lite, random_tiles(2, recipe))).graph.node
+    is_int8 = [node.input[1].endswith("_dq") for node in nodes if node.op_type == "Conv"]
+    assert is_int8[:7] == [False] * 6 + [True]
 
 
 def test_ranges_are_those_of_the_tensors(model: bytes, tiles: np.ndarray) -> None:
