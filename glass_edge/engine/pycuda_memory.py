@@ -109,7 +109,7 @@ class PycudaMemory:
         context, self._context = self._context, None
         with self._errors("release the GPU"):
             context.pop()
-            context.detach()
+            context.detach()  # makes it current once more to release it: the thread should end now
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
