@@ -35,7 +35,7 @@ def test_typed_graphs_are_part_of_the_bundle(mill: Path, tmp_path: Path) -> None
         assert bool(halves) == (precision == "fp16")
 
 
-@pytest.mark.skipif(not HAS_RTX, reason="tensorrt-rtx is not installed (wheels for Python 3.11 and 3.12)")
+@pytest.mark.skipif(not HAS_RTX, reason="tensorrt-rtx is not installed (wheels for Python 3.11 to 3.13, x86-64)")
 def test_plans_lie_where_a_station_looks_for_them(mill: Path, tmp_path: Path) -> None:  # noqa: F811
     cache = tmp_path / "cache"
     command = [sys.executable, "-W", "ignore", "-m", "glass_edge.cli", "build", str(mill / "run")]

@@ -22,7 +22,7 @@ from onnx import helper
 from glass_edge.engine.manifest import TileSpec
 
 if importlib.util.find_spec("tensorrt_rtx") is None:
-    pytest.skip("tensorrt-rtx is not installed (wheels for Python 3.11 and 3.12)", allow_module_level=True)
+    pytest.skip("tensorrt-rtx is not installed (wheels for Python 3.11 to 3.13, x86-64)", allow_module_level=True)
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 HERE = Path(__file__).parent
