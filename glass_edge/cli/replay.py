@@ -18,6 +18,8 @@ import typer
 from glass_edge.errors import InputError
 
 if TYPE_CHECKING:
+    from glass_edge.acquisition.raw_player import RawPlayer
+    from glass_edge.acquisition.recording import ReplayCamera
     from glass_edge.config.events import EventSettings
     from glass_edge.config.inspection import InspectionSettings
     from glass_edge.config.station import StationSettings
@@ -36,7 +38,9 @@ def register(app: typer.Typer) -> None:
 
 
 def replay(
-    places: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Images, or folders of images.")],
+    places: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER...", help="Images, folders of images, or a recording.")
+    ],
     *,
     engine: Annotated[
         Path | None, typer.Option(help="Bundle: engines/<style>/<version>, or the style; default: the station's.")
@@ -57,9 +61,8 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON summary and nothing else.")] = False,
 ) -> int:
     """Play images or long line-scan strips as a camera, find defects and publish them as events."""
-    from glass_edge.acquisition.recording import ReplayCamera
+    from glass_edge.acquisition.raw_player import RawPlayer
     from glass_edge.cli.one_roll import inspect_and_show
-    from glass_edge.config.camera import ReplayCameraSettings
     from glass_edge.config.engine import EngineSettings
     from glass_edge.config.output import OutputSettings
     from glass_edge.config.station import load_station
@@ -74,15 +77,9 @@ def replay(
     bundle_path = engine if engine is not None else settings.bundle if settings else None
     if bundle_path is None:
         raise InputError("--engine is missing; give a bundle (engines/<style>), or a station file that names one")
-    recorded = settings.camera if settings and isinstance(settings.camera, ReplayCameraSettings) else None
-    camera = ReplayCamera(
-        places,
-        separate=not joined,
-        line_rate_hz=line_rate_hz if line_rate_hz is not None else recorded.line_rate_hz if recorded else None,
-        block_lines=recorded.block_lines if recorded else 256,
-        channels=recorded.channels if recorded else None,
-        full_scale_16bit=recorded.full_scale_16bit if recorded else None,
-    )
+    camera = _camera(places, settings, joined=joined, line_rate_hz=line_rate_hz)
+    if isinstance(camera, RawPlayer) and settings is None and mm_per_px is None:
+        mm_per_px, mm_per_line = camera.header.mm_per_px, mm_per_line or camera.header.mm_per_line
     bundle = load_bundle(bundle_path)
     job = RollJob(
         roll_id=roll or f"replay-{stamp}",
@@ -105,9 +102,39 @@ def replay(
             Station(settings.station if settings else "replay", events, output, is_simulated=True)
         )
         report = inspect_and_show(
-            running, job, stop, total_lines=camera.total_lines, as_json=as_json, linger_s=linger_s
+            running, job, stop, total_lines=_total_lines(camera), as_json=as_json, linger_s=linger_s
         )
     return _exit_code(report)
+
+
+def _camera(
+    places: list[Path], settings: StationSettings | None, *, joined: bool, line_rate_hz: float | None
+) -> ReplayCamera | RawPlayer:
+    """A recording of raw lines, or images."""
+    from glass_edge.acquisition.raw_player import RawPlayer, is_recording
+    from glass_edge.acquisition.recording import ReplayCamera
+    from glass_edge.config.camera import ReplayCameraSettings
+
+    recordings = [place for place in places if is_recording(place)]
+    if recordings:
+        if len(places) > 1:
+            raise InputError(f"{recordings[0]}: a recording is played by itself; leave the other places out")
+        return RawPlayer(recordings[0], line_rate_hz=line_rate_hz)
+    recorded = settings.camera if settings and isinstance(settings.camera, ReplayCameraSettings) else None
+    return ReplayCamera(
+        places,
+        separate=not joined,
+        line_rate_hz=line_rate_hz if line_rate_hz is not None else recorded.line_rate_hz if recorded else None,
+        block_lines=recorded.block_lines if recorded else 256,
+        channels=recorded.channels if recorded else None,
+        full_scale_16bit=recorded.full_scale_16bit if recorded else None,
+    )
+
+
+def _total_lines(camera: ReplayCamera | RawPlayer) -> int | None:
+    from glass_edge.acquisition.recording import ReplayCamera
+
+    return camera.total_lines if isinstance(camera, ReplayCamera) else None
 
 
 def _web(

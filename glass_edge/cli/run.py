@@ -14,6 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from glass_edge.acquisition.camera import Camera
+    from glass_edge.config.station import StationSettings
 
 
 def register(app: typer.Typer) -> None:
@@ -27,6 +28,9 @@ def run(
     roll: Annotated[
         str | None, typer.Option(help="Name of the roll; default: the file's, or station and time.")
     ] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep raw lines as the file's [recording] says; 'replay' plays them.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON summary and nothing else.")] = False,
 ) -> int:
     """Inspect what the station's camera sees and publish defects, until told to stop."""
@@ -40,7 +44,8 @@ def run(
     from glass_edge.service.station import Station
 
     settings = load_station(config)
-    camera = open_camera(settings.camera, settings.web)
+    source = open_camera(settings.camera, settings.web)
+    camera = _recorded(source, settings) if record or settings.recording.enabled else source
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     job = RollJob(
         roll_id=roll or settings.roll_id or f"{settings.station}-{stamp}",
@@ -56,8 +61,16 @@ def run(
         stop_on_signals() as stop,
         Station(settings.station, settings.events, settings.output, is_simulated=camera.is_simulated) as station,
     ):
-        report = inspect_and_show(station, job, stop, total_lines=_total_lines(camera), as_json=as_json)
+        report = inspect_and_show(station, job, stop, total_lines=_total_lines(source), as_json=as_json)
     return 1 if FAILURES & report.faults.keys() else 0
+
+
+def _recorded(camera: Camera, settings: StationSettings) -> Camera:
+    from glass_edge.acquisition.recorder import RecordingCamera, RingSettings
+
+    recording, web = settings.recording, settings.web
+    ring = RingSettings(recording.folder, recording.budget_mb << 20, recording.file_mb << 20)
+    return RecordingCamera(camera, ring, mm_per_px=web.mm_per_px, mm_per_line=web.mm_per_line)
 
 
 def _total_lines(camera: Camera) -> int | None:

@@ -17,6 +17,7 @@ from glass_edge.config.engine import EngineSettings
 from glass_edge.config.events import EventSettings
 from glass_edge.config.inspection import InspectionSettings
 from glass_edge.config.output import OutputSettings
+from glass_edge.config.recording import RecordingSettings
 from glass_edge.config.web import WebSettings
 
 STATION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -43,6 +44,8 @@ class StationSettings(Settings):
     """Journal and sockets."""
     output: OutputSettings = OutputSettings()
     """Pictures of defects."""
+    recording: RecordingSettings = RecordingSettings()
+    """Raw lines kept on disk."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -67,8 +70,9 @@ class StationSettings(Settings):
         engine = self.engine.model_copy(update=places)
         events = self.events.model_copy(update={"journal": folder / self.events.journal})
         output = self.output.model_copy(update={"folder": folder / self.output.folder})
+        recording = self.recording.model_copy(update={"folder": folder / self.recording.folder})
         changes = {"bundle": folder / self.bundle, "camera": camera, "engine": engine, "events": events}
-        return self.model_copy(update=changes | {"output": output})
+        return self.model_copy(update=changes | {"output": output, "recording": recording})
 
 
 def load_station(path: Path) -> StationSettings:

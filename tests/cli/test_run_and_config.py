@@ -55,6 +55,42 @@ def test_a_loom_that_never_stops_ends_well_on_sigterm(tmp_path: Path, sockets: P
     assert kinds[-3:] == ["roll.end", "status", "status"]
 
 
+def test_a_recorded_run_is_replayed_to_the_same_defects(
+    tmp_path: Path, sockets: Path, bundle: Bundle, run: Run
+) -> None:
+    save(tmp_path / "i" / "1.png", spotted(300, [(100, 50), (200, 120)]))
+    station = _station(tmp_path, sockets, bundle, 'kind = "replay"\npath = "i"\nblock_lines = 37')
+    station.write_text(station.read_text() + '[recording]\nfolder = "raw"\nbudget_mb = 4\nfile_mb = 1\n')
+    code, _, err = run("run", "--config", station, "--json")
+    assert code == 0, err
+    assert not (tmp_path / "raw").exists()  # nothing is kept unless it is asked for
+    code, out, err = run("run", "--config", station, "--record", "--roll", "R-6", "--json")
+    assert code == 0, err
+    recorded = json.loads(out)
+    arguments = ("--engine", bundle.folder, "--out", tmp_path / "again", "--json")
+    code, out, err = run("replay", tmp_path / "raw", *arguments)  # the recording knows its scale
+    assert code == 0, err
+    played = json.loads(out)
+    keys = ("defects", "lines_woven", "lines_inspected")
+    assert recorded["defects"] == 2
+    assert [played[key] for key in keys] == [recorded[key] for key in keys]
+    assert found(tmp_path / "again" / "events.journal", played["roll_id"])[0][:2] == (100, 112)  # the first spot
+    assert all(one["is_simulated"] for one in journal_events(tmp_path / "again" / "events.journal"))
+    exactly = ("--station", station, "--out", tmp_path / "exact", "--roll", "R-7", "--json")
+    assert run("replay", tmp_path / "raw", *exactly)[0] == 0
+    assert found(tmp_path / "exact" / "events.journal", "R-7") == found(tmp_path / "journal", "R-6")
+    code, _, err = run("replay", tmp_path / "raw", tmp_path / "i", *arguments)
+    assert code == 2
+    assert "a recording is played by itself" in err
+
+
+def found(journal: Path, roll: str) -> list[tuple[object, ...]]:
+    """Place and score of each new defect."""
+    keys = ("first_line", "end_line", "along_mm", "across_mm", "peak_logit")
+    events = [one for one in journal_events(journal) if one["kind"] == "defect.new" and one["roll_id"] == roll]
+    return [tuple(one["payload"][key] for key in keys) for one in events]
+
+
 def test_check_says_all_that_is_wrong_at_once(tmp_path: Path, sockets: Path, bundle: Bundle, run: Run) -> None:
     station = _station(tmp_path, sockets, bundle, 'kind = "replay"\npath = "i"')
     station.write_text(station.read_text().replace(str(bundle.folder), "absent"))
