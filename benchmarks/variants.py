@@ -26,6 +26,7 @@ TEXTURES = "textures"  # stands for --textures
 
 Tables = dict[str, dict[str, Any]]
 _HIDDEN = {"hidden": 256, "prior": "whitened"}
+_PUBLISHED = {"hidden": 256, "prior": "none", "whiten": False}
 VARIANTS: dict[str, Tables] = {
     "Mahalanobis map": {"training": {"method": "mahalanobis"}},
     "GLASS-m (the default)": {},
@@ -37,6 +38,9 @@ VARIANTS: dict[str, Tables] = {
     "hidden layer of 256 beside the prior": {"model": _HIDDEN},
     "the same, LAS only": {"model": _HIDDEN, "gas": {"enabled": False}},
     "the same, GAS only": {"model": _HIDDEN, "las": {"enabled": False}},
+    "hidden layer of 256, no whitening, no prior": {"model": _PUBLISHED},
+    "no prior, LAS only": {"model": _PUBLISHED, "gas": {"enabled": False}},
+    "no prior, GAS only": {"model": _PUBLISHED, "las": {"enabled": False}},
     "without noise": {"gas": {"noise": False}},
     "without ascent": {"gas": {"steps": 0}},
     "without projection": {"gas": {"projection": False}},
