@@ -6,18 +6,34 @@ its `with` block.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from glass_edge.acquisition.camera import Camera
 from glass_edge.acquisition.recording import ReplayCamera
-from glass_edge.config.camera import LoomCameraSettings, ReplayCameraSettings
+from glass_edge.config.camera import CameraSettings, GenicamCameraSettings, ReplayCameraSettings
 from glass_edge.config.web import WebSettings
 
+if TYPE_CHECKING:
+    from glass_edge.acquisition.genicam_camera import LoadCorrection
 
-def open_camera(camera: ReplayCameraSettings | LoomCameraSettings, web: WebSettings) -> Camera:
+
+def open_camera(camera: CameraSettings, web: WebSettings, *, load_correction: LoadCorrection | None = None) -> Camera:
     """Make the camera that `camera` describes on a web of the scale `web`.
 
+    Args:
+        camera: table `[camera]` of a station file.
+        web: its table `[web]`.
+        load_correction: loads a flat field; needed where `camera` names one.
+
     Raises:
-        InputError: files are missing or unfit, or a simulated cloth is impossible.
+        InputError: files are missing or unfit, a simulated cloth is impossible, or a GenICam camera is not there or
+            cannot do what its profile asks.
+        CameraLostError: a GenICam camera does not answer.
     """
+    if isinstance(camera, GenicamCameraSettings):
+        from glass_edge.acquisition.genicam_camera import GenicamCamera  # noqa: PLC0415
+
+        return GenicamCamera(camera, mm_per_line=web.mm_per_line, load_correction=load_correction)
     if isinstance(camera, ReplayCameraSettings):
         return ReplayCamera(
             camera.path,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from glass_edge.config.base import Settings
 
@@ -63,5 +63,53 @@ class LoomCameraSettings(Settings):
     """Lines a second; left out: as fast as they are rendered."""
 
 
-CameraSettings = Annotated[ReplayCameraSettings | LoomCameraSettings, Field(discriminator="kind")]
+class GenicamCameraSettings(Settings):
+    """A GenICam camera (extra `genicam`)."""
+
+    kind: Literal["genicam"]
+    """Source of lines."""
+    cti: tuple[Path, ...] = ()
+    """The vendor's GenTL producer (.cti); left out: those in the folders of GENICAM_GENTL64_PATH."""
+    serial_number: str | None = None
+    """Which camera; left out with `user_id`: the only one there is."""
+    user_id: str | None = None
+    """Which camera, by the name somebody gave it."""
+    profile: Path | None = None
+    """What the camera is set to (docs/how-to/connect-a-camera.md); left out: it stays as it is."""
+    flat_field: Path | None = None
+    """Flat field of the camera at its place, made by `glass-edge calibrate flat-field`."""
+    simulated: bool = False
+    """True: what the camera shows is no live cloth (known simulators say so themselves)."""
+    process: bool = True
+    """True: a process of its own for the camera; false: a thread, for a box with a single core."""
+    ring_blocks: int = Field(default=32, ge=2, le=4096)
+    """Blocks that may wait for the inspection; further ones are lost, and reported."""
+    fetch_timeout_s: float = Field(default=0.1, ge=0.01, le=5)
+    """Longest wait inside the driver, s."""
+    stall_s: float | None = Field(default=None, gt=0, le=3600)
+    """Without lines for this long the stream counts as dead, s; with an encoder only if it went on meanwhile."""
+    open_timeout_s: float = Field(default=20.0, ge=1, le=300)
+    """Longest time in which the camera must be open, s."""
+    longest_pause_s: float = Field(default=10.0, ge=0.25, le=300)
+    """Tries to find a lost camera again follow each other in growing steps up to this, s."""
+    give_up_s: float = Field(default=60.0, ge=0, le=86400)
+    """A camera that stays away for this long ends the roll as failed, s."""
+
+    @model_validator(mode="after")
+    def _one_name(self) -> Self:
+        if self.serial_number is not None and self.user_id is not None:
+            raise ValueError("give serial_number or user_id, not both")
+        return self
+
+    def relative_to(self, folder: Path) -> GenicamCameraSettings:
+        """The same settings with relative paths counted from `folder`."""
+        places: dict[str, object] = {"cti": tuple(folder / path for path in self.cti)}
+        places["profile"] = None if self.profile is None else folder / self.profile
+        places["flat_field"] = None if self.flat_field is None else folder / self.flat_field
+        return self.model_copy(update=places)
+
+
+CameraSettings = Annotated[
+    ReplayCameraSettings | LoomCameraSettings | GenicamCameraSettings, Field(discriminator="kind")
+]
 """One of the sources, told apart by `kind`."""

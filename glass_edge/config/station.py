@@ -12,7 +12,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from glass_edge.config.base import Settings, load_toml
-from glass_edge.config.camera import CameraSettings, ReplayCameraSettings
+from glass_edge.config.camera import CameraSettings, GenicamCameraSettings, ReplayCameraSettings
 from glass_edge.config.engine import EngineSettings
 from glass_edge.config.events import EventSettings
 from glass_edge.config.inspection import InspectionSettings
@@ -62,6 +62,8 @@ class StationSettings(Settings):
         camera = self.camera
         if isinstance(camera, ReplayCameraSettings):
             camera = camera.model_copy(update={"path": folder / camera.path})
+        elif isinstance(camera, GenicamCameraSettings):
+            camera = camera.relative_to(folder)
         cache = self.engine.cache_folder
         places = {
             "cache_folder": None if cache is None else folder / cache,
