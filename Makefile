@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # pip keeps development on one set of versions; pyproject.toml keeps wide bounds for users
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints-dev.txt
 
-.PHONY: demo test test-slow test-gpu lint format clean
+.PHONY: demo test test-slow test-gpu lint format clean virtual-loom
 
 # run-time dependencies only: no torch
 $(VENV)/.runtime: pyproject.toml constraints-dev.txt
@@ -19,6 +19,10 @@ $(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt
 
 demo: $(VENV)/.runtime
 	$(BIN)/glass-edge demo
+
+# the GenTL producer that stands in for a camera: says where its .cti is
+virtual-loom: $(VENV)/.runtime
+	$(BIN)/python -m glass_edge.acquisition.virtual_loom
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
