@@ -101,8 +101,9 @@ static Motion motion_of(const Loom *loom) {
 
 double loom_speed_counts_hz(const Loom *loom) { return motion_of(loom).counts_hz; }
 
-double loom_count_at(const Loom *loom, double loom_ns) {
+double loom_count_at(const Loom *loom, double loom_ns, double *counts_hz) {
     Motion motion = motion_of(loom);
+    if (counts_hz != NULL) *counts_hz = motion.counts_hz;
     if (motion.since_ns == 0) return (double)motion.from_count;
     double count = (double)motion.from_count + motion.counts_hz * (loom_ns - (double)motion.since_ns) * 1e-9;
     return count > (double)motion.end_count ? (double)motion.end_count : count;

@@ -66,9 +66,10 @@ uint64_t monotonic_ns(void);
 uint64_t loom_time_ns(const Loom *loom);
 /* The web begins to move, unless it did already. */
 void loom_start(const Loom *loom, uint64_t loom_ns);
+/* Encoder count at a loom time, as a real number so that callers can place lines between two counts; and, unless it is
+ * NULL, the speed of the very same movement. */
+double loom_count_at(const Loom *loom, double loom_ns, double *counts_hz);
 double loom_speed_counts_hz(const Loom *loom);
-/* Encoder count at a loom time, as a real number so that callers can place lines between two counts. */
-double loom_count_at(const Loom *loom, double loom_ns);
 void loom_hold(const Loom *loom, double ns);
 /* Row of the cloth under the sensor at an encoder count; the cloth repeats. */
 const uint8_t *loom_row(const Loom *loom, int64_t count);

@@ -101,7 +101,7 @@ static bool computed_at(Camera *camera, uint64_t address, uint64_t *value) {
     case REG_ENCODER_SELECTOR: *value = 0; return true;
     case REG_LINE_TRIGGER_MISSED_COUNT: *value = camera->triggers_missed; return true;
     case REG_ENCODER_STATUS: *value = encoder_status(camera); return true;
-    case REG_ENCODER_VALUE: *value = (uint64_t)(int64_t)floor(loom_count_at(loom, (double)loom_time_ns(loom))); return true;
+    case REG_ENCODER_VALUE: *value = (uint64_t)(int64_t)floor(loom_count_at(loom, (double)loom_time_ns(loom), NULL)); return true;
     case REG_LINE_STATUS_ALL: *value = LOAD(loom->control->line_status); return true;
     default: return false;
     }

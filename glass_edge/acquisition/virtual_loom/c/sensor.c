@@ -28,7 +28,7 @@ static void set_clock(Camera *camera, double now_ns) {
     camera->free_start_ns = now_ns;
     camera->free_line = 0;
     camera->last_line_ns = 0;
-    if (setting < 0) camera->cursor = camera->highest = (int64_t)ceil(loom_count_at(&camera->loom, now_ns) / -setting) - 1;
+    if (setting < 0) camera->cursor = camera->highest = (int64_t)ceil(loom_count_at(&camera->loom, now_ns, NULL) / -setting) - 1;
 }
 
 void acquisition_start_locked(Camera *camera) {
@@ -146,14 +146,16 @@ static bool must_wait(const Camera *camera) {
 static bool take_encoder_lines(Camera *camera) {
     const Loom *loom = &camera->loom;
     double now_ns = (double)loom_time_ns(loom), divider = camera->settings.encoder_divider;
-    double count = loom_count_at(loom, now_ns), speed = loom_speed_counts_hz(loom);
+    double speed, count = loom_count_at(loom, now_ns, &speed);
     int64_t position = (int64_t)floor(count / divider);
     double shortest_ns = (camera->settings.exposure_us + 1.0) * 1000.0 - 10.0;
     for (int n = 0; n < LINES_A_TURN; n++) {
         if (camera->cursor == position) return false;
         int step = position > camera->cursor ? 1 : -1;
         int64_t next = camera->cursor + step;
-        double behind_ns = speed != 0 ? ((count - (double)next * divider) / speed) * 1e9 : 0;
+        double edge = (double)(step > 0 ? next : next + 1) * divider; /* where the web enters the line */
+        bool is_timed = step * speed > 0; /* otherwise the web has turned since the line was passed */
+        double behind_ns = is_timed ? fmax(0, (count - edge) / speed * 1e9) : 0;
         if (must_wait(camera)) {
             loom_hold(loom, behind_ns);
             return false;
@@ -164,12 +166,12 @@ static bool take_encoder_lines(Camera *camera) {
         if (is_new) camera->highest = next;
         if (camera->settings.encoder_output == OUTPUT_POSITION_UP && !is_new) continue;
         if (camera->settings.encoder_output == OUTPUT_DIRECTION_UP && step < 0) continue;
-        double line_ns = now_ns - fmax(0, behind_ns);
-        if (speed != 0 && line_ns - camera->last_line_ns < shortest_ns) {
+        double line_ns = now_ns - behind_ns;
+        if (is_timed && line_ns - camera->last_line_ns < shortest_ns) {
             camera->triggers_missed++;
             continue;
         }
-        camera->last_line_ns = line_ns;
+        camera->last_line_ns = is_timed ? line_ns : 0;
         take_line(camera, next * (int64_t)divider, line_ns);
     }
     return true;
@@ -189,7 +191,7 @@ static bool take_timed_lines(Camera *camera) {
             return false;
         }
         camera->free_line++;
-        take_line(camera, (int64_t)floor(loom_count_at(loom, line_ns + period_ns / 2)), line_ns);
+        take_line(camera, (int64_t)floor(loom_count_at(loom, line_ns + period_ns / 2, NULL)), line_ns);
     }
     return true;
 }

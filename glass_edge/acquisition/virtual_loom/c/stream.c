@@ -1,7 +1,7 @@
 /* The data stream: announced buffers and the two queues they wait in.
  *
  * Promises: a buffer may be queued late, twice or after it was revoked (the answer says so, nothing else happens);
- * closing gives the memory back whatever state the stream is in.
+ * closing gives the memory back whatever state the stream is in, and so does revoking once the camera is lost.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +49,7 @@ static void forget_buffer(Camera *camera, Buffer *buffer) {
     size_t slot = (size_t)(buffer - camera->buffers);
     queue_remove(&camera->input, slot);
     queue_remove(&camera->output, slot);
+    if (camera->filling == (int)slot) camera->filling = -1;
     if (buffer->is_ours) free(buffer->memory);
     memset(buffer, 0, sizeof *buffer);
     camera->n_buffers--;
@@ -138,7 +139,7 @@ GC_API DSRevokeBuffer(void *stream, void *handle, void **memory, void **user) {
     Buffer *buffer = camera == NULL ? NULL : buffer_of(camera, handle);
     if (camera == NULL) code = fail(GC_INVALID_HANDLE, "no open stream");
     else if (buffer == NULL) code = fail(GC_INVALID_BUFFER, "the buffer was revoked or never announced");
-    else if (camera->is_grabbing && buffer->is_queued) code = fail(GC_BUSY, "the buffer is queued");
+    else if (camera->is_grabbing && buffer->is_queued && !camera_is_gone(camera)) code = fail(GC_BUSY, "the buffer is queued");
     else {
         if (memory != NULL) *memory = buffer->is_ours ? NULL : buffer->memory;
         if (user != NULL) *user = buffer->user;
