@@ -238,13 +238,10 @@ class GenicamCamera:
         age_s = time.monotonic() - tags.received_monotonic_s
         if counter.line_rate_hz is not None:
             age_s += placement.n_lines / counter.line_rate_hz
-        encoder = placement.first_line
-        if tags.encoder_count is not None:
-            encoder = tags.encoder_count + round(placement.skip_lines * counter.counts_per_line)
         block = LineBlock(
             lines=lines,
             first_line=placement.first_line,
-            encoder_count=encoder,
+            encoder_count=counter.encoder_at(placement.first_line),
             captured_utc=datetime.now(UTC) - timedelta(seconds=age_s),
             received_monotonic_s=tags.received_monotonic_s,
             starts_segment=not self._began,

@@ -15,6 +15,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,6 +26,7 @@ from glass_edge.acquisition.camera import CameraLostError
 from glass_edge.acquisition.genicam_features import Applied, Features, apply_profile, describe, feature_of, require
 from glass_edge.acquisition.genicam_spec import CameraFacts, CameraInUseError, GenicamSpec
 from glass_edge.acquisition.line_counter import BlockTags
+from glass_edge.acquisition.line_runs import straight_runs
 from glass_edge.acquisition.pixel_formats import PixelFormat, convert, pixel_format
 from glass_edge.errors import GlassEdgeError, InputError, MissingExtraError
 
@@ -32,6 +34,7 @@ Take = Callable[[BlockTags, NDArray[np.uint8]], bool]
 """Receives a block's tags and pixels, which are valid during the call only; False: it was not taken."""
 _CHUNK_ERRORS_TO_STOP = 20  # in a row; reading on would only cost time
 _STALL_LOOK_S = 0.5
+_STALL_S = 5.0
 _GLANCE_S, _NAP_S = 5e-5, 1e-3  # where the interpreter lock is shared: look, then let others work
 
 
@@ -119,14 +122,14 @@ class HarvesterSource:
 
     Args:
         spec: which camera, set to what.
-        stall_s: no block for this long while lines should come ends the stream; None: a camera that hands over
-            nothing stands still.
+        stall_s: no block for this long while lines should come ends the stream; None: 5 s where the profile says what
+            starts a line, and otherwise never (the loom may stand).
         busy_wait: never wait inside the driver, which holds Python's interpreter lock (for a process that does more).
     """
 
     def __init__(self, spec: GenicamSpec, *, stall_s: float | None = None, busy_wait: bool = False) -> None:
         self._spec = spec
-        self._stall_s = stall_s
+        self._stall_s = _STALL_S if stall_s is None and spec.profile.line_trigger is not None else stall_s
         self._busy_wait = busy_wait
         self._harvester: Any = None
         self._acquirer: Any = None
@@ -278,8 +281,34 @@ class HarvesterSource:
         except self._errors:  # no image in it
             self._incomplete += 1
             return
-        if not take(self._tags(buffer, n_lines, received_s), lines):
-            self._overruns += 1
+        tags = self._tags(buffer, n_lines, received_s)
+        # A block in which lines are missing, or in which the web turned, goes on as the stretches that are whole.
+        for begin, end in self._stretches(tags):
+            part = tags if end - begin == n_lines else self._part(tags, begin, end)
+            if not take(part, lines[begin:end]):
+                self._overruns += 1
+
+    def _stretches(self, tags: BlockTags) -> list[tuple[int, int]]:
+        whole = [(0, tags.n_lines)]
+        if tags.encoder_count is None or tags.encoder_count_last is None or tags.n_lines < 2:
+            return whole
+        try:
+            return straight_runs(self._encoder_at, tags.n_lines, self._spec.profile.counts_per_line, most=8) or whole
+        except Exception:  # noqa: BLE001 - as in _read_chunks
+            self._chunk_errors += 1
+            return whole
+
+    def _part(self, tags: BlockTags, begin: int, end: int) -> BlockTags:
+        first, last = self._encoder_at(begin), self._encoder_at(end - 1)
+        return replace(tags, n_lines=end - begin, encoder_count=first, encoder_count_last=last)
+
+    def _encoder_at(self, line: int) -> int:
+        """The encoder at a line of the block whose chunks were read last (SFNC ChunkScanLineSelector)."""
+        assert self._features is not None
+        selector = self._features.node("ChunkScanLineSelector")
+        assert selector is not None
+        selector.value = line
+        return int(self._chunk_nodes["encoder"].value)
 
     def _tags(self, buffer: Any, n_lines: int, received_s: float) -> BlockTags:  # noqa: ANN401
         chunks = self._read_chunks(buffer, n_lines)
@@ -316,13 +345,8 @@ class HarvesterSource:
     def _read_last_encoder(self, values: dict[str, int], n_lines: int) -> None:
         """The encoder at the block's last line, where the camera keeps a value a line (SFNC ChunkScanLineSelector)."""
         assert self._features is not None
-        if "encoder" not in values or (selector := self._features.node("ChunkScanLineSelector")) is None:
-            return
-        selector.value = 0
-        values["encoder"] = int(self._chunk_nodes["encoder"].value)
-        selector.value = n_lines - 1
-        values["encoder_last"] = int(self._chunk_nodes["encoder"].value)
-        selector.value = 0
+        if "encoder" in values and self._features.node("ChunkScanLineSelector") is not None:
+            values["encoder"], values["encoder_last"] = self._encoder_at(0), self._encoder_at(n_lines - 1)
 
     def _underruns(self) -> int:
         if not self._has_underruns:
@@ -368,6 +392,9 @@ class HarvesterSource:
         if self._acquirer is not None:
             _quietly(self._acquirer.stop)
             _quietly(self._acquirer.destroy)
+            if self._acquirer.is_valid():  # a buffer it could not take back; without them it lets go of the device
+                self._acquirer._announced_buffers.clear()
+                _quietly(self._acquirer.destroy)
         self._chunk_nodes, self._features, self._acquirer = {}, None, None
         if self._harvester is not None:
             _quietly(self._harvester.reset)

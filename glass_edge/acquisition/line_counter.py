@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from statistics import median
 
 _RATES_KEPT = 9
+_SLACK_BLOCKS = 64  # blocks that waited in the driver come faster than they were taken
+_FASTEST_HZ, _FASTER = 1e6, 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class LineCounter:
     _last_first_line: int = 0
     _encoder_origin: float | None = None  # encoder count at web line 0
     _encoder: int = 0  # last count, unwrapped
+    _doubted: int | None = None  # an encoder count that could not be
     _number_origin: int | None = None  # camera line number at web line 0
     _frame: int = 0  # last frame id, unwrapped
     _line_s: deque[float] = field(default_factory=lambda: deque(maxlen=_RATES_KEPT))  # seconds a line
@@ -121,6 +124,12 @@ class LineCounter:
     def line_rate_hz(self) -> float | None:
         """Lines a second while the web ran, the median of the last blocks; None before the second block."""
         return 1.0 / median(self._line_s) if self._line_s else None
+
+    def encoder_at(self, line: int) -> int:
+        """Encoder count at a web line; the line itself where there is no encoder."""
+        if self._encoder_origin is None:
+            return line
+        return round(self._encoder_origin + line * self.counts_per_line)
 
     def place(self, tags: BlockTags, *, encoder_next: int | None = None) -> Placement:
         """Where `tags`' block lies; blocks come in the order they were taken.
@@ -198,47 +207,59 @@ class LineCounter:
         self._frame = frame if self.frame_id_bits != 16 else _keep_low(frame, tags.frame_id)
         return lost if lost >= 0 else known
 
-    def _position(self, tags: BlockTags, last: BlockTags | None, began: bool, lost: int, faults: list[str]) -> int:
+    def _position(  # noqa: PLR0911
+        self, tags: BlockTags, last: BlockTags | None, began: bool, lost: int, faults: list[str]
+    ) -> int:
         """Web line of the block's first line, by its best witness."""
         if last is None:
-            first = lost * tags.n_lines
-            self._bind(tags, first)
-            return first
+            return self._bind(tags, lost * tags.n_lines)
         follows = self._last_first_line + last.n_lines
+        nominal = follows + (0 if began else lost * last.n_lines)
         if tags.encoder_count is not None and self._encoder_origin is not None:
             expected = round(self._encoder + last.n_lines * self.counts_per_line)
             encoder = unwrap(tags.encoder_count, expected, self.encoder_bits)
             first = math.floor((encoder - self._encoder_origin) / self.counts_per_line + 0.5)
-            if began and first < self.next_line:  # skipping lines as seen before would be the worse mistake
-                faults.append("the encoder count started over with the camera; where the web is was estimated")
-                first = follows + self._estimated_lines(tags, last)
-                self._bind(tags, first)
-                return first
-            nominal = follows + (0 if began else lost * last.n_lines)
-            if abs(first - nominal) <= self.tolerance_lines:
-                first = nominal
-            self._encoder = encoder
-            return first
+            if self._is_possible(first - nominal, tags, last):
+                self._doubted = None
+                if began and first < self.next_line:  # skipping lines as seen before would be the worse mistake
+                    faults.append("the encoder count started over with the camera; where the web is was estimated")
+                    return self._bind(tags, follows + self._estimated_lines(tags, last))
+                self._encoder = encoder
+                return nominal if abs(first - nominal) <= self.tolerance_lines else first
+            doubted, self._doubted = self._doubted, tags.encoder_count
+            if began or (
+                doubted is not None and self._is_possible(self._lines(tags.encoder_count - doubted), tags, last)
+            ):
+                faults.append(f"the encoder counts from {tags.encoder_count} now; where the web is was estimated")
+                return self._bind(tags, nominal + (self._estimated_lines(tags, last) if began else 0))
+            faults.append(f"the encoder count {tags.encoder_count} cannot be; lines are counted by the frame ids")
         if tags.line_number is not None and self._number_origin is not None:
             first = tags.line_number - self._number_origin
-            if first >= follows:
+            if first >= follows and self._is_possible(first - nominal, tags, last):
                 return first
+            self._number_origin = None
         if not began:
-            first = follows + lost * last.n_lines
-            self._bind(tags, first)
-            return first
-        first = follows + self._estimated_lines(tags, last)
+            return nominal
         faults.append("the camera does not say how far the web went while it was lost; it was estimated")
-        self._bind(tags, first)
-        return first
+        return self._bind(tags, follows + self._estimated_lines(tags, last))
 
-    def _bind(self, tags: BlockTags, first_line: int) -> None:
-        """From here on the camera's counters are counted from `first_line`."""
+    def _lines(self, counts: int) -> int:
+        return round(counts / self.counts_per_line)
+
+    def _is_possible(self, lines: int, tags: BlockTags, last: BlockTags) -> bool:
+        """False for a step that no web makes in the time: a counter that was misread."""
+        elapsed_s = max(0.0, tags.received_monotonic_s - last.received_monotonic_s)
+        fastest_hz = _FASTEST_HZ if self.line_rate_hz is None else min(_FASTEST_HZ, _FASTER * self.line_rate_hz)
+        return abs(lines) <= _SLACK_BLOCKS * max(tags.n_lines, last.n_lines) + fastest_hz * elapsed_s
+
+    def _bind(self, tags: BlockTags, first_line: int) -> int:
+        """From here on the camera's counters are counted from `first_line`, which is returned."""
         if tags.encoder_count is not None:
             self._encoder = tags.encoder_count
             self._encoder_origin = tags.encoder_count - first_line * self.counts_per_line
         if tags.line_number is not None:
             self._number_origin = tags.line_number - first_line
+        return first_line
 
     def _turned(self, tags: BlockTags, encoder_next: int | None) -> bool:
         """True when the web ran back within the block."""
@@ -252,7 +273,8 @@ class LineCounter:
             return False
         expected = round(tags.encoder_count + steps * self.counts_per_line)
         end = unwrap(end, expected, self.encoder_bits)
-        return (end - expected) / self.counts_per_line < -(self.tolerance_lines + 0.5)
+        turned = (expected - end) / self.counts_per_line
+        return self.tolerance_lines + 0.5 < turned <= _SLACK_BLOCKS * tags.n_lines  # more cannot be: a misread count
 
     def _remember(self, tags: BlockTags, last: BlockTags | None, first_line: int) -> None:
         if last is not None and last.session == tags.session:
@@ -265,6 +287,8 @@ class LineCounter:
                 tags.encoder_count,
                 tags.encoder_count - first_line * self.counts_per_line,
             )
+        if self._encoder_origin is not None:
+            self._encoder = round(self._encoder_origin + first_line * self.counts_per_line)
         if self._number_origin is None and tags.line_number is not None:
             self._number_origin = tags.line_number - first_line
         self._last, self._last_first_line = tags, first_line

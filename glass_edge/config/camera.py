@@ -87,7 +87,8 @@ class GenicamCameraSettings(Settings):
     fetch_timeout_s: float = Field(default=0.1, ge=0.01, le=5)
     """Longest wait inside the driver, s."""
     stall_s: float | None = Field(default=None, gt=0, le=3600)
-    """Without lines for this long the stream counts as dead, s; with an encoder only if it went on meanwhile."""
+    """Without lines for this long the stream counts as dead, s; with an encoder only if it went on meanwhile. Left out:
+    5 s where the profile has a line_trigger, else never."""
     open_timeout_s: float = Field(default=20.0, ge=1, le=300)
     """Longest time in which the camera must be open, s."""
     longest_pause_s: float = Field(default=10.0, ge=0.25, le=300)
