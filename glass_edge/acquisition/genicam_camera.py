@@ -30,8 +30,8 @@ from glass_edge.errors import InputError
 
 Correct = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """Corrects lines into an array of its own."""
-LoadCorrection = Callable[[Path, int], Correct]
-"""Loads the flat field in a file, for lines of so many pixels."""
+LoadCorrection = Callable[[Path, CameraFacts], Correct]
+"""Loads the flat field in a file, for a camera; an InputError where it is another's."""
 _HOLD_S = (0.5, 2.0)  # a block whose end is not known waits so long, at least and at most, for the one after it
 
 
@@ -98,9 +98,7 @@ class GenicamCamera:
         if settings.flat_field is not None:
             if load_correction is None:
                 raise InputError("[camera] flat_field cannot be used here: leave it out")
-            if self._facts.channels != 1:
-                raise InputError("[camera] flat_field is for grey cameras; leave it out")
-            self._correct = load_correction(settings.flat_field, self._facts.width_px)
+            self._correct = load_correction(settings.flat_field, self._facts)
         self._feed: Feed | None = None
         self._reset()
 

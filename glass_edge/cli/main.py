@@ -18,6 +18,7 @@ from glass_edge.cli import (
     bench,
     build,
     bundle,
+    camera,
     config,
     demo,
     evaluate,
@@ -52,6 +53,7 @@ for _module in (
     bundle,
     events,
     config,
+    camera,
     simulate,
 ):
     _module.register(app)

@@ -35,6 +35,7 @@ def run(
 ) -> int:
     """Inspect what the station's camera sees and publish defects, until told to stop."""
     from glass_edge.acquisition import open_camera
+    from glass_edge.cli.correction import load_correction
     from glass_edge.cli.one_roll import inspect_and_show
     from glass_edge.cli.replay import FAILURES
     from glass_edge.config.station import load_station
@@ -44,7 +45,7 @@ def run(
     from glass_edge.service.station import Station
 
     settings = load_station(config)
-    source = open_camera(settings.camera, settings.web)
+    source = open_camera(settings.camera, settings.web, load_correction=load_correction)
     camera = _recorded(source, settings) if record or settings.recording.enabled else source
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     job = RollJob(
