@@ -1,1 +1,1 @@
-"""What is measured at a station before it inspects: selvedges and the false-alarm threshold."""
+"""What is measured at a station before it inspects: flat field, scale, selvedges, look of a style, alarm threshold."""
