@@ -57,6 +57,12 @@ def compiler() -> list[str]:
     return command
 
 
+def write_headers(folder: Path) -> None:
+    """Write the two headers that are made from the table of features, which the C sources include."""
+    (folder / "registers.h").write_text(registers_header())
+    (folder / "descriptions.h").write_text(xml_header())
+
+
 def build_virtual_loom(folder: Path | None = None, extra_flags: tuple[str, ...] = ()) -> Path:
     """Compile the producer into `folder` unless it is there already.
 
@@ -72,9 +78,9 @@ def build_virtual_loom(folder: Path | None = None, extra_flags: tuple[str, ...] 
         GlassEdgeError: the compiler refused the sources.
     """
     command = compiler()
-    made = {"registers.h": registers_header(), "descriptions.h": xml_header()}
     sources = sorted(SOURCE_FOLDER.glob("*.[ch]"))
-    digest = hashlib.sha256(repr((command, _FLAGS, _LINK, extra_flags, made)).encode())
+    digest = hashlib.sha256(repr((command, _FLAGS, _LINK, extra_flags)).encode())
+    digest.update((registers_header() + xml_header()).encode())
     for path in sources:
         digest.update(path.name.encode() + path.read_bytes())
     target = make_folder(folder or default_cache_folder()) / digest.hexdigest()[:16] / PRODUCER_NAME
@@ -83,8 +89,7 @@ def build_virtual_loom(folder: Path | None = None, extra_flags: tuple[str, ...] 
     make_folder(target.parent)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".~") as name:
         work = Path(name)
-        for header, text in made.items():
-            (work / header).write_text(text)
+        write_headers(work)
         units = [str(path) for path in sources if path.suffix == ".c"]
         arguments = [*command, *_FLAGS, *extra_flags, f"-I{work}", f"-I{SOURCE_FOLDER}", *units]
         done = subprocess.run(
