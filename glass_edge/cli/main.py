@@ -18,6 +18,7 @@ from glass_edge.cli import (
     bench,
     build,
     bundle,
+    calibrate,
     camera,
     config,
     demo,
@@ -54,6 +55,7 @@ for _module in (
     events,
     config,
     camera,
+    calibrate,
     simulate,
 ):
     _module.register(app)
