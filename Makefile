@@ -22,7 +22,7 @@ demo: $(VENV)/.runtime
 
 # the GenTL producer that stands in for a camera: says where its .cti is
 virtual-loom: $(VENV)/.runtime
-	$(BIN)/python -m glass_edge.acquisition.virtual_loom
+	$(BIN)/python -m glass_edge.acquisition.virtual_loom build
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -1,7 +1,8 @@
 /* The sensor: takes lines as the web moves or as time goes, makes frames of them, and commits the faults ordered.
  *
  * Promises: every line carries the encoder position it was taken at; frames number on whether they are delivered or not;
- * a late thread catches up, so that a busy machine loses nothing as long as buffers are queued.
+ * a late thread catches up, so that a busy machine loses nothing as long as buffers are queued; only frames that are two
+ * seconds late are given up, as a camera's own memory would be full by then.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #define LINES_A_TURN 256
 #define SHORTEST_SLEEP_NS 500000.0
 #define LONGEST_SLEEP_NS 5000000.0
+#define LONGEST_LAG_NS 2e9
 
 /* Positive: the line rate of the camera's own clock; negative: the divider by which the encoder is the clock. */
 static double clock_of(const Camera *camera) {
@@ -62,7 +64,8 @@ static bool begin_frame(Camera *camera, double line_ns) {
     camera->layout = layout_of(camera);
     camera->frame_timestamp_ns = (uint64_t)line_ns + LOAD(camera->loom.control->held_ns);
     camera->frame_line_status = (uint32_t)LOAD(camera->loom.control->line_status);
-    camera->filling = queue_pop(&camera->input);
+    bool is_too_late = (double)loom_time_ns(&camera->loom) - line_ns > LONGEST_LAG_NS && LOAD(camera->loom.control->patient) == 0;
+    camera->filling = is_too_late ? -1 : queue_pop(&camera->input);
     if (camera->filling < 0) {
         camera->underruns++;
         ADD(camera->loom.control->frames_underrun, 1);
