@@ -20,14 +20,14 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     Image.fromarray(np.zeros((20, 8), np.uint8)).save(tmp_path / "strip.png")
     assert main(["make", str(tmp_path / "loom"), str(tmp_path / "strip.png"), "--counts-per-line", "4"]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "loom" / "virtual_loom.cti")
     return tmp_path / "loom"
 
 
 def test_make_and_tell(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert capsys.readouterr().out.strip() == str(folder / "virtual_loom.cti")
     loom = VirtualLoom(folder)
     assert (loom.cloth.width_px, loom.cloth.lines, loom.cloth.weave.counts_per_line) == (8, 20, 4)
     assert main(["tell", str(folder), "drop", "3"]) == 0
