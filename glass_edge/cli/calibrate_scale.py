@@ -172,7 +172,8 @@ def _print(found: LineScale, out: Path, picture: Path) -> None:
     )
     typer.echo(
         f"{found.bars} bars fit within {found.residual_rms_px:.3f} px ({found.residual_max_px:.3f} at most), the "
-        f"ladder within {found.residual_along_rms_px:.3f} lines; the lens moves columns by up to {bent:.1f} px; see {picture}"
+        f"ladder within {found.residual_along_rms_px:.3f} lines; the lens moves columns by up to {bent:.1f} px; "
+        f"see {picture}"
     )
     typer.echo(
         f"the target lay {found.rotation_deg:+.2f} degrees turned (taken out), the web runs {found.skew_deg:+.2f} "
