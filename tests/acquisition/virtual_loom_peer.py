@@ -10,7 +10,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Taken:
     raw: NDArray[np.uint8]
     height: int
     encoder: tuple[int, int] | None = None
+    counts: list[int] = field(default_factory=list)
     chunks: dict[str, Any] | None = None
 
 
@@ -54,7 +55,7 @@ def harvester(cti: Path) -> Iterator[Any]:
 
 
 @contextmanager
-def opened(cti: Path, serial: str = "LOOM-1", n_buffers: int = 16) -> Iterator[Any]:
+def opened(cti: Path, serial: str = "LOOM-1", n_buffers: int = 100) -> Iterator[Any]:
     """An image acquirer on one camera of a producer."""
     with harvester(cti) as h:
         ia = h.create({"serial_number": serial})
@@ -80,8 +81,8 @@ def set_up(nodes: Peer, *, height: int = 32, encoder: bool = True, chunks: bool 
         getattr(nodes, name).value = value
 
 
-def take(ia: Peer, *, timeout_s: float = 5.0) -> Taken:
-    """Fetch one complete buffer."""
+def take(ia: Peer, *, timeout_s: float = 5.0, every_line: bool = False) -> Taken:
+    """Fetch one complete buffer, with the encoder counts of its first and last line or of every line."""
     nodes = ia.remote_device.node_map
     with ia.fetch(timeout=timeout_s) as buffer:
         component = buffer.payload.components[0]
@@ -89,12 +90,11 @@ def take(ia: Peer, *, timeout_s: float = 5.0) -> Taken:
         raw = np.frombuffer(component.data.tobytes(), np.uint8)
         taken = Taken(buffer.module.frame_id, buffer.timestamp_ns, component.data_format, raw, height)
         if nodes.ChunkModeActive.value:
-            ends = []
-            for line in (0, height - 1):
+            for line in range(height) if every_line else (0, height - 1):
                 nodes.ChunkScanLineSelector.value = line
-                ends.append(nodes.ChunkEncoderValue.value)
+                taken.counts.append(nodes.ChunkEncoderValue.value)
             nodes.ChunkScanLineSelector.value = 0
-            taken.encoder = (ends[0], ends[1])
+            taken.encoder = (taken.counts[0], taken.counts[-1])
             names = ("FrameID", "Timestamp", "EncoderStatusValue", "LineStatusAll")
             taken.chunks = {name: getattr(nodes, f"Chunk{name}").value for name in names}
         return taken

@@ -118,9 +118,11 @@ GC_API DevGetPort(void *device, void **remote) {
 }
 
 GC_API DevGetParentIF(void *device, void **interface) {
-    (void)device;
-    (void)interface;
-    return fail(GC_NOT_IMPLEMENTED, "not told");
+    pthread_mutex_lock(&producer_lock);
+    bool is_there = camera_of(device, KIND_DEVICE) != NULL && interface != NULL;
+    if (is_there) *interface = interface_opened();
+    pthread_mutex_unlock(&producer_lock);
+    return is_there ? GC_OK : fail(GC_INVALID_HANDLE, "no open camera");
 }
 
 GC_API DevGetNumDataStreams(void *device, uint32_t *n) {

@@ -92,13 +92,16 @@ extern pthread_cond_t producer_wake;
 extern Camera cameras[MAX_CAMERAS];
 extern size_t n_cameras;
 
+/* system.c */
+bool system_is_open(const void *handle);
+bool interface_is_open(const void *handle);
+void *interface_opened(void);
+
 /* handles.c */
 void *handle_new(Kind kind, size_t camera, size_t index);
 Kind handle_kind(const void *handle);
 Camera *camera_of(const void *handle, Kind kind); /* NULL: stale or no handle of this kind */
 Buffer *buffer_of(Camera *camera, const void *handle);
-bool system_is_open(const void *handle);
-bool interface_is_open(const void *handle);
 
 /* info.c: answers of the ...GetInfo functions and the last error of this thread */
 int32_t fail(int32_t code, const char *text);

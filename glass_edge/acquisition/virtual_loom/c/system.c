@@ -25,6 +25,8 @@ static void *system_handle, *interface_handle;
 bool system_is_open(const void *handle) { return handle != NULL && handle == system_handle; }
 bool interface_is_open(const void *handle) { return handle != NULL && handle == interface_handle; }
 
+void *interface_opened(void) { return interface_handle; }
+
 static const char *library_path(void) {
     Dl_info place;
     return dladdr((void *)&cameras, &place) != 0 && place.dli_fname != NULL ? place.dli_fname : "";
