@@ -99,13 +99,12 @@ def _measure(
     """Measured pictures by name, their width, the hash of the flat field (empty: none) and their paths."""
     from glass_edge.calibration.cloth_look import look_at
     from glass_edge.calibration.flat_field import FlatField
-    from glass_edge.cli.calibrate_files import read_pictures
+    from glass_edge.cli.calibrate_files import each_picture
 
     flat = None if flat_field is None else FlatField.load(flat_field)
-    pictures = read_pictures(images, full_scale_16bit)
     seen: dict[str, Seen] = {}
     width = 0
-    for path, lines in pictures.items():
+    for path, lines in each_picture(images, full_scale_16bit):
         width = int(lines.shape[1])
         if flat is not None:
             flat.check_camera(width_px=width, channels=1 if lines.ndim == 2 else 3)
@@ -114,7 +113,7 @@ def _measure(
             seen[str(path)] = look_at(lines)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
-    return seen, width, "" if flat is None else flat.sha256, list(pictures)
+    return seen, width, "" if flat is None else flat.sha256, [Path(name) for name in seen]
 
 
 def _document(name: str, seen: Seen, findings: tuple[Finding, ...], camera: LineScale | None) -> dict[str, Any]:

@@ -2,48 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glass_edge.errors import InputError
 
+if TYPE_CHECKING:
+    from glass_edge.acquisition.images import ImageFile
+
 _MOST_LINES = 4096
 _PICTURE_PX, _PICTURE_LINES, _PLOT_PX = 1200, 160, 260
 
 
-def read_pictures(places: list[Path], full_scale_16bit: int | None = None) -> dict[Path, NDArray[np.uint8]]:
-    """Pictures of `places`, each uint8 (n, width[, 3]), at most 4096 lines from its middle; one width and kind.
+def each_picture(
+    places: list[Path], full_scale_16bit: int | None = None, most_lines: int = _MOST_LINES
+) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
+    """Pictures of `places` one by one, uint8 (n, width[, 3]), at most `most_lines` from the middle of each.
 
     Raises:
-        InputError: one is missing, damaged, of 16 bits without a full scale, or differs from the first.
+        InputError: one is missing, damaged, of 16 bits without a full scale, or differs from the first in width or
+            channels; what headers tell is told before anything is read.
     """
     from glass_edge.acquisition.images import DECODE_ERRORS, Strip, list_images, read_header
 
-    found: dict[Path, NDArray[np.uint8]] = {}
-    for path in list_images(places):
-        header = read_header(path)
+    headers = [read_header(path) for path in list_images(places)]
+    for header in headers:
         if header.sixteen_bit and full_scale_16bit is None:
-            raise InputError(f"{path}: 16 bits a pixel; give --full-scale-16bit, the value that becomes 255")
+            raise InputError(f"{header.path}: 16 bits a pixel; give --full-scale-16bit, the value that becomes 255")
+        if (header.width_px, header.channels) != (headers[0].width_px, headers[0].channels):
+            raise InputError(
+                f"{header.path}: {_kind(header)}, but {headers[0].path.name} is {_kind(headers[0])}; all must "
+                "come from one camera"
+            )
+    for header in headers:
         try:
             strip = Strip(header, header.channels, full_scale_16bit)
-            start = max(0, (header.lines - _MOST_LINES) // 2)
-            lines = strip.lines(start, min(header.lines, start + _MOST_LINES))
+            start = max(0, (header.lines - most_lines) // 2)
+            yield header.path, strip.lines(start, min(header.lines, start + most_lines))
         except DECODE_ERRORS as error:
-            raise InputError(f"{path}: damaged ({error}); take the picture again") from error
-        first = next(iter(found.items()), (path, lines))
-        if lines.shape[1:] != first[1].shape[1:]:
-            raise InputError(
-                f"{path}: {_kind(lines)}, but {first[0].name} is {_kind(first[1])}; all must come from one camera"
-            )
-        found[path] = lines
-    return found
+            raise InputError(f"{header.path}: damaged ({error}); take the picture again") from error
 
 
-def _kind(lines: NDArray[np.uint8]) -> str:
-    return f"{lines.shape[1]} px {'grey' if lines.ndim == 2 else 'RGB'}"
+def read_pictures(places: list[Path], full_scale_16bit: int | None = None) -> dict[Path, NDArray[np.uint8]]:
+    """All pictures of `places` (see `each_picture`), together at most about 4096 lines."""
+    from glass_edge.acquisition.images import list_images
+
+    most = max(64, _MOST_LINES // len(list_images(places)))
+    return dict(each_picture(places, full_scale_16bit, most))
+
+
+def _kind(header: ImageFile) -> str:
+    return f"{header.width_px} px {'grey' if header.channels == 1 else 'RGB'}"
 
 
 def hashes(paths: list[Path]) -> dict[str, str]:
@@ -62,16 +76,18 @@ def now_utc() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def new_file(path: Path, suffix: str, *, force: bool) -> Path:
+def new_file(path: Path, suffix: str, *, force: bool, inputs: Sequence[Path] = ()) -> Path:
     """`path` when it may be written.
 
     Raises:
-        InputError: another suffix, a folder that is missing, or a file that is there.
+        InputError: another suffix, a folder that is missing, a file that is there (unless `force`), or an input.
     """
     if not path.name.endswith(suffix):
         raise InputError(f"{path}: give a name that ends in {suffix}")
     if not path.parent.is_dir():
         raise InputError(f"{path}: the folder {path.parent} does not exist; make it first")
+    if path.is_dir() or path.resolve() in {one.resolve() for one in inputs}:
+        raise InputError(f"{path} is {'a folder' if path.is_dir() else 'an input'}; give another name")
     if path.exists() and not force:
         raise InputError(f"{path} exists; give another name, or --force to replace it")
     return path

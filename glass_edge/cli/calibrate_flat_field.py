@@ -56,6 +56,7 @@ def flat_field(  # noqa: PLR0917 - typer makes options of them, none is position
     if not 0 < most_dirt < 1:
         raise InputError(f"--most-dirt {most_dirt:g} is impossible; give a share such as 0.06")
     files.new_file(out, ".npz", force=force)
+    picture = files.new_file(out.with_suffix(".before-after.png"), ".png", force=force, inputs=[*white, *(dark or ())])
     pictures = files.read_pictures(white, full_scale_16bit)
     black = files.read_pictures(dark, full_scale_16bit) if dark else {}
     lines = np.concatenate(list(pictures.values()))
@@ -73,7 +74,6 @@ def flat_field(  # noqa: PLR0917 - typer makes options of them, none is position
         references=files.hashes([*pictures, *black]),
     )
     after = profile.apply(lines)
-    picture = out.with_suffix(".png")
     shown = files.before_after_png(lines, after)
     uneven = residual(lines), residual(after)
     profile.save(out)

@@ -95,7 +95,8 @@ def scale(  # noqa: PLR0917 - typer makes options of them, none is positional
         return
     if target is None or out is None:
         raise InputError("give the target's description with --target NAME.json and the file to write with --out")
-    files.new_file(out, ".json", force=force)
+    files.new_file(out, ".json", force=force, inputs=[target, *(beside or ())])
+    picture = files.new_file(out.with_suffix(".before-after.png"), ".png", force=force, inputs=[image])
     printed = _as_printed(load_target(target), printed_across_mm, printed_along_mm)
     others = {path.name: load_scale(path) for path in beside or ()}
     pictures = files.read_pictures([image], full_scale_16bit)
@@ -111,7 +112,6 @@ def scale(  # noqa: PLR0917 - typer makes options of them, none is positional
         references=files.hashes([*pictures, target]),
     )
     cameras = place_cameras({out.name: found} | others)
-    picture = out.with_suffix(".png")
     shown = files.before_after_png(lines[:_CORRECTED_LINES], straightened(lines[:_CORRECTED_LINES], found), grid=True)
     found.save(out)
     write_bytes(picture, shown)

@@ -57,7 +57,7 @@ def test_flat_field_writes_profile_and_picture(tmp_path: Path, run: Run) -> None
     profile = FlatField.load(out)
     assert (profile.width_px, profile.camera_serial) == (WIDTH, "S1")
     assert set(profile.references) == {"white.png", "dark.png"}
-    with Image.open(tmp_path / "camera.flat.png") as picture:
+    with Image.open(tmp_path / "camera.flat.before-after.png") as picture:
         assert picture.size[0] == 1200
     code, _, err = run(*arguments)
     assert code == 2
@@ -117,7 +117,7 @@ def test_target_and_scale(tmp_path: Path, run: Run) -> None:
     found = load_scale(tmp_path / "a.scale.json")
     assert found.mm_per_px == pytest.approx(0.1, rel=0.001)
     assert found.mm_per_line == pytest.approx(0.15, rel=0.001)
-    assert (tmp_path / "a.scale.png").is_file()
+    assert (tmp_path / "a.scale.before-after.png").is_file()
     code, out, err = run(
         *("calibrate", "scale", picture["b"], *common, "--out", tmp_path / "b.scale.json"),
         *("--beside", tmp_path / "a.scale.json", "--printed-across-mm", "58", "--json"),
@@ -136,6 +136,7 @@ def test_target_and_scale(tmp_path: Path, run: Run) -> None:
         ((picture["b"], "--target", tmp_path / "a.scale.json", "--out", tmp_path / "c.json"), "calibrate target"),
         ((picture["b"], "--out", tmp_path / "c.json"), "--target"),
         ((picture["b"], *common, "--out", tmp_path / "b.scale.json"), "exists"),
+        ((picture["b"], *common, "--out", tmp_path / "t.json", "--force"), "is an input"),
     ):
         code, _, err = run("calibrate", "scale", *arguments)
         assert code == 2
