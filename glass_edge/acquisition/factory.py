@@ -33,6 +33,11 @@ def open_camera(camera: CameraSettings, web: WebSettings, *, load_correction: Lo
     if isinstance(camera, GenicamCameraSettings):
         from glass_edge.acquisition.genicam_camera import GenicamCamera  # noqa: PLC0415
 
+        if camera.virtual_loom is not None:
+            from glass_edge.acquisition.genicam_virtual import make_virtual_loom  # noqa: PLC0415
+
+            cti = make_virtual_loom(camera.virtual_loom, open_camera(camera.virtual_loom.cloth, web))
+            camera = camera.model_copy(update={"cti": (cti,)})
         return GenicamCamera(camera, mm_per_line=web.mm_per_line, load_correction=load_correction)
     if isinstance(camera, ReplayCameraSettings):
         return ReplayCamera(

@@ -49,7 +49,12 @@ class Worker:
         command = [sys.executable, "-m", "glass_edge.acquisition.genicam_worker"]
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=passed, bufsize=0
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                pass_fds=passed,
+                bufsize=0,
+                start_new_session=True,  # Ctrl-C is this process's to answer
             )
         except BaseException:
             self._close_ring_fd()

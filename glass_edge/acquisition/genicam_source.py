@@ -35,6 +35,8 @@ Take = Callable[[BlockTags, NDArray[np.uint8]], bool]
 _CHUNK_ERRORS_TO_STOP = 20  # in a row; reading on would only cost time
 _STALL_LOOK_S = 0.5
 _STALL_S = 5.0
+_LOOKING_SHARE = 0.05  # of the time may go into reading the encoder at every line of blocks that are not straight
+_MOST_PARTS = 8
 _GLANCE_S, _NAP_S = 5e-5, 1e-3  # where the interpreter lock is shared: look, then let others work
 
 
@@ -49,7 +51,8 @@ def load_harvesters() -> tuple[Any, Any, Any]:
         from harvesters import core  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtraError("genicam", "a GenICam camera") from error
-    logging.getLogger("harvesters").setLevel(logging.CRITICAL)
+    for name in ("harvesters", "harvesters.core"):  # its errors come back as exceptions, and are told as faults
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     return core, gentl, genapi
 
 
@@ -140,7 +143,7 @@ class HarvesterSource:
         self._chunk_nodes: dict[str, Any] = {}
         self._incomplete = self._overruns = self._chunk_errors = self._chunk_errors_in_a_row = 0
         self._has_underruns = True
-        self._last_block_s = self._last_look_s = 0.0
+        self._last_block_s = self._last_look_s = self._started_s = self._looked_s = 0.0
         self._stood_at: int | None = None
         self.applied = Applied()
         self.facts: CameraFacts | None = None
@@ -228,7 +231,7 @@ class HarvesterSource:
             self._acquirer.start()
         except self._errors as error:
             raise CameraLostError(f"{self._spec.name}: its stream cannot be started ({error})") from error
-        self._last_block_s = self._last_look_s = time.monotonic()
+        self._last_block_s = self._last_look_s = self._started_s = time.monotonic()
 
     def poll(self, timeout_s: float, take: Take) -> bool:
         """Wait for a block and give it to `take`; False when none came within about `timeout_s`.
@@ -293,7 +296,13 @@ class HarvesterSource:
         if tags.encoder_count is None or tags.encoder_count_last is None or tags.n_lines < 2:
             return whole
         try:
-            return straight_runs(self._encoder_at, tags.n_lines, self._spec.profile.counts_per_line, most=8) or whole
+            began = time.monotonic()
+            thorough = self._looked_s <= _LOOKING_SHARE * (began - self._started_s)
+            counts_per_line = self._spec.profile.counts_per_line
+            runs = straight_runs(self._encoder_at, tags.n_lines, counts_per_line, most=_MOST_PARTS, thorough=thorough)
+            if runs != whole:
+                self._looked_s += time.monotonic() - began
+            return runs or whole
         except Exception:  # noqa: BLE001 - as in _read_chunks
             self._chunk_errors += 1
             return whole

@@ -15,7 +15,6 @@ import faulthandler
 import json
 import os
 import select
-import signal
 import time
 from typing import Any
 
@@ -119,7 +118,6 @@ def _open(task: dict[str, Any], parent: _Parent) -> None:
 
 def main() -> None:
     """Do one task; never returns."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     parent = _Parent()
     code = 0
     try:

@@ -10,17 +10,19 @@ from collections.abc import Callable
 
 
 def straight_runs(
-    count_at: Callable[[int], int], n_lines: int, counts_per_line: float, *, most: int
+    count_at: Callable[[int], int], n_lines: int, counts_per_line: float, *, most: int, thorough: bool = False
 ) -> list[tuple[int, int]] | None:
     """Stretches [begin, end) of a block in which each line lies one line further (or one back) than the line before.
 
-    Few counts are asked for where few lines are missing: the block is halved where its ends do not fit each other.
+    Few counts are asked for where few lines are missing: the block is halved where its ends do not fit each other. A
+    stretch whose ends fit can still hide as many missing lines as lines that came twice; `thorough` looks at each line.
 
     Args:
         count_at: encoder at a line of the block.
         n_lines: of the block.
         counts_per_line: encoder counts from line to line.
         most: None is returned when there are more stretches.
+        thorough: ask for every count, unless the block's own ends fit.
     """
     known: dict[int, int] = {}
 
@@ -34,14 +36,15 @@ def straight_runs(
     while to_do:
         first, last = to_do.pop()
         step = (count(last) - count(first)) / counts_per_line
-        if abs(abs(step) - (last - first)) < 0.5:
+        fits = abs(abs(step) - (last - first)) < 0.5
+        if fits and (not thorough or last - first in (0, 1, n_lines - 1)):
             leaves.append((first, last, 1 if step >= 0 else -1))
         elif last - first == 1:
             leaves.append((first, last, 0))
         else:
             middle = (first + last) // 2
             to_do += [(first, middle), (middle, last)]
-        if len(leaves) > 4 * most * max(1, n_lines.bit_length()):
+        if not thorough and len(leaves) > 4 * most * max(1, n_lines.bit_length()):
             return None
     leaves.sort()
     cuts = []

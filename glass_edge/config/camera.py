@@ -63,6 +63,25 @@ class LoomCameraSettings(Settings):
     """Lines a second; left out: as fast as they are rendered."""
 
 
+class VirtualLoomSettings(Settings):
+    """A virtual loom that is made before the camera is opened; its producer takes the place of `cti`."""
+
+    folder: Path
+    """Where it is made; it is replaced every time."""
+    cloth: Annotated[ReplayCameraSettings | LoomCameraSettings, Field(discriminator="kind")]
+    """What is woven, over and over: images, or simulated cloth of a number of `sections`."""
+    line_rate_hz: LineRate = 1000.0
+    """Lines of cloth a second."""
+    counts_per_line: int = Field(default=1, ge=1, le=65536)
+    """Encoder counts a line."""
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if isinstance(self.cloth, LoomCameraSettings) and self.cloth.sections is None:
+            raise ValueError("cloth.sections is missing: say how many sections there are before the cloth repeats")
+        return self
+
+
 class GenicamCameraSettings(Settings):
     """A GenICam camera (extra `genicam`)."""
 
@@ -70,6 +89,8 @@ class GenicamCameraSettings(Settings):
     """Source of lines."""
     cti: tuple[Path, ...] = ()
     """The vendor's GenTL producer (.cti); left out: those in the folders of GENICAM_GENTL64_PATH."""
+    virtual_loom: VirtualLoomSettings | None = None
+    """Instead of a camera and a loom: a virtual one."""
     serial_number: str | None = None
     """Which camera; left out with `user_id`: the only one there is."""
     user_id: str | None = None
@@ -100,6 +121,8 @@ class GenicamCameraSettings(Settings):
     def _one_name(self) -> Self:
         if self.serial_number is not None and self.user_id is not None:
             raise ValueError("give serial_number or user_id, not both")
+        if self.virtual_loom is not None and self.cti:
+            raise ValueError("give cti or virtual_loom, not both")
         return self
 
     def relative_to(self, folder: Path) -> GenicamCameraSettings:
@@ -107,6 +130,11 @@ class GenicamCameraSettings(Settings):
         places: dict[str, object] = {"cti": tuple(folder / path for path in self.cti)}
         places["profile"] = None if self.profile is None else folder / self.profile
         places["flat_field"] = None if self.flat_field is None else folder / self.flat_field
+        if (loom := self.virtual_loom) is not None:
+            cloth = loom.cloth
+            if isinstance(cloth, ReplayCameraSettings):
+                cloth = cloth.model_copy(update={"path": folder / cloth.path})
+            places["virtual_loom"] = loom.model_copy(update={"folder": folder / loom.folder, "cloth": cloth})
         return self.model_copy(update=places)
 
 

@@ -1,8 +1,10 @@
 """Against the virtual loom: blocks are the cloth byte for byte, and whatever fails, lines inspected + lines reported
 missing = lines woven."""
 
+import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +43,14 @@ def loom(tmp_path: Path) -> Iterator[VirtualLoom]:
 def open_loom(loom: VirtualLoom, profile: str = PROFILE, **keys: object) -> GenicamCamera:
     path = loom.folder / "profile.toml"
     path.write_text(profile)
-    settings = {"kind": "genicam", "cti": (loom.cti,), "serial_number": loom.serial, "profile": path, "stall_s": 1.0}
+    settings = {
+        "kind": "genicam",
+        "cti": (loom.cti,),
+        "serial_number": loom.serial,
+        "profile": path,
+        "stall_s": 1.0,
+        "longest_pause_s": 0.5,
+    }
     camera = open_camera(
         GenicamCameraSettings.model_validate(settings | keys), WebSettings(mm_per_px=0.1, mm_per_line=0.1)
     )
@@ -158,7 +167,7 @@ def test_a_producer_that_crashes_and_a_stream_that_stalls(loom: VirtualLoom) -> 
             booked.read_for(20, until="killed by signal 6")
             booked.read_for(blocks=5)
             loom.stall()
-            booked.read_for(2.5)
+            booked.read_for(2.0)
             loom.resume()
             booked.read_for(20, until="the stream stalled")
         booked.read_for(blocks=5)
@@ -170,7 +179,7 @@ def test_a_standing_loom_is_nothing(loom: VirtualLoom) -> None:
         booked = Booked(camera)
         booked.read_for(blocks=5)
         loom.stop()
-        booked.read_for(3.0)
+        booked.read_for(1.8)
         loom.run()
         booked.read_for(blocks=5)
     booked.check()
@@ -239,3 +248,46 @@ def test_the_camera_process_ends_with_a_parent_that_was_killed(loom: VirtualLoom
         time.sleep(0.05)
     with open_loom(loom) as camera:  # and the camera is free again
         Booked(camera).read_for(blocks=2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_minutes_of_random_faults_leave_nothing(loom: VirtualLoom) -> None:
+    """GLASS_EDGE_SOAK_S sets how long; an hour is what a shift's start looks like."""
+    seconds = float(os.environ.get("GLASS_EDGE_SOAK_S", "180"))
+    random = np.random.default_rng(5)
+    files, threads = len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+    camera = open_loom(loom)
+    with camera:
+        booked = Booked(camera)
+        booked.read_for(blocks=50)
+        memory_pages, until = [], time.monotonic() + seconds
+        while time.monotonic() < until:
+            fault = random.choice(
+                ["incomplete", "drop", "missed_trigger", "bad_chunk", "crash", "lose", "stall", "back"]
+            )
+            if fault == "lose":
+                loom.lose(float(random.uniform(0.1, 2.0)))
+            elif fault == "stall":
+                loom.stall()
+                booked.read_for(float(random.uniform(0.1, 2.0)))
+                loom.resume()
+            elif fault == "back":
+                while loom.pending("missed_trigger"):  # as many lines twice as missing in one block hide each other
+                    booked.read_for(0.2)
+                booked.read_for(0.2)
+                loom.run(-RATE_HZ)
+                booked.read_for(float(random.uniform(0.01, 0.1)))
+                loom.run()
+            else:
+                loom.order(fault, int(random.integers(1, 4)) if fault != "crash" else 1)
+            booked.read_for(float(random.uniform(0.2, 3.0)))
+            booked.blocks = booked.blocks[:1] + booked.blocks[-1:]
+            memory_pages.append(int(Path("/proc/self/statm").read_text().split()[1]))
+        loom.find()
+        booked.read_for(30, blocks=20)
+    booked.check()
+    third = len(memory_pages) // 3
+    assert np.median(memory_pages[-third:]) < 1.1 * np.median(memory_pages[third : 2 * third])
+    assert threading.active_count() == threads
+    assert len(list(Path("/proc/self/fd").iterdir())) == files

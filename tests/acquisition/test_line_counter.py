@@ -221,8 +221,9 @@ def test_an_encoder_misread_in_the_first_block_is_corrected() -> None:
         st.tuples(st.integers(1, 12), st.sampled_from([1, 1, 1, -1]), st.integers(2, 9)), min_size=1, max_size=6
     ),
     counts_per_line=st.sampled_from([1.0, 4.0, -2.0]),
+    thorough=st.booleans(),
 )
-def test_stretches_are_straight(runs: list[tuple[int, int, int]], counts_per_line: float) -> None:
+def test_stretches_are_straight(runs: list[tuple[int, int, int]], counts_per_line: float, thorough: bool) -> None:
     web, lines = 0, []
     for length, direction, hole in runs:
         lines += [web + direction * index for index in range(length)]
@@ -233,11 +234,15 @@ def test_stretches_are_straight(runs: list[tuple[int, int, int]], counts_per_lin
         asked.append(line)
         return round(lines[line] * counts_per_line)
 
-    found = straight_runs(count_at, len(lines), counts_per_line, most=1000)
+    found = straight_runs(count_at, len(lines), counts_per_line, most=1000, thorough=thorough)
     assert found is not None
     assert [begin for begin, _ in found] == [0, *[end for _, end in found[:-1]]]
     assert found[-1][1] == len(lines)
     assert len(set(asked)) == len(asked)
+    if thorough and len(found) > 1:
+        for begin, end in found:
+            steps_here = {lines[line] - lines[line - 1] for line in range(begin + 1, end)}
+            assert steps_here in ({1}, {-1}, set())
     if all(direction == 1 for _, direction, _ in runs):  # holes alone are found exactly
         steps = {line for line in range(1, len(lines)) if lines[line] != lines[line - 1] + 1}
         assert {begin for begin, _ in found} == {0, *steps}
