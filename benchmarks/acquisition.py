@@ -109,7 +109,8 @@ def main() -> None:
                 Path(folder), options.width, options.block_lines, rate_hz, options.seconds, process=not options.thread
             )
             figures.append(one)
-            whole = one.missed_lines == 0 and one.received_hz > 0.95 * rate_hz
+            under_way_hz = 2 * options.block_lines / options.seconds
+            whole = one.missed_lines == 0 and one.received_hz > 0.95 * rate_hz - under_way_hz
             if not options.json:
                 print(
                     f"{rate_hz:9.0f} lines/s: {one.mb_per_s:6.1f} MB/s, camera process {one.camera_process_cpu:4.0%}, "
