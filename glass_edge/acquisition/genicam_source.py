@@ -8,14 +8,9 @@ thread of its own, no `update` while a camera is open, chunk data read by hand.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import hashlib
-import logging
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,101 +18,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glass_edge.acquisition.camera import CameraLostError
+from glass_edge.acquisition.genicam_chunks import ChunkReader
+from glass_edge.acquisition.genicam_devices import (
+    device_text,
+    find_device,
+    hold,
+    load_harvesters,
+    number_of,
+    open_producers,
+    quietly,
+    short,
+)
 from glass_edge.acquisition.genicam_features import Applied, Features, apply_profile, describe, feature_of, require
 from glass_edge.acquisition.genicam_spec import CameraFacts, CameraInUseError, GenicamSpec
 from glass_edge.acquisition.line_counter import BlockTags
-from glass_edge.acquisition.line_runs import straight_runs
 from glass_edge.acquisition.pixel_formats import PixelFormat, convert, pixel_format
-from glass_edge.errors import GlassEdgeError, InputError, MissingExtraError
+from glass_edge.errors import GlassEdgeError, InputError
 
 Take = Callable[[BlockTags, NDArray[np.uint8]], bool]
 """Receives a block's tags and pixels, which are valid during the call only; False: it was not taken."""
-_CHUNK_ERRORS_TO_STOP = 20  # in a row; reading on would only cost time
 _STALL_LOOK_S = 0.5
 _STALL_S = 5.0
-_LOOKING_SHARE = 0.05  # of the time may go into reading the encoder at every line of blocks that are not straight
-_MOST_PARTS = 8
 _GLANCE_S, _NAP_S = 5e-5, 1e-3  # where the interpreter lock is shared: look, then let others work
-
-
-def load_harvesters() -> tuple[Any, Any, Any]:
-    """harvesters.core, genicam.gentl and genicam.genapi.
-
-    Raises:
-        MissingExtraError: they are not installed.
-    """
-    try:
-        from genicam import genapi, gentl  # noqa: PLC0415
-        from harvesters import core  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingExtraError("genicam", "a GenICam camera") from error
-    for name in ("harvesters", "harvesters.core"):  # its errors come back as exceptions, and are told as faults
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    return core, gentl, genapi
-
-
-def open_producers(cti: tuple[str, ...]) -> Any:  # noqa: ANN401 - harvesters has no types
-    """A Harvester that knows the devices of the producers; the caller resets it.
-
-    Raises:
-        InputError: a producer cannot be loaded.
-        MissingExtraError: harvesters is not installed.
-    """
-    core, gentl, _ = load_harvesters()
-    harvester = core.Harvester()
-    try:
-        for path in cti:
-            try:
-                harvester.add_file(path, check_existence=True, check_validity=True)
-            except FileNotFoundError:
-                raise InputError(f"{path}: no such file; cti names the vendor's GenTL producer (a .cti file)") from None
-            except OSError as error:
-                raise InputError(f"{path}: is no GenTL producer that can be loaded here ({error})") from error
-            if not hasattr(ctypes.CDLL(path), "GCInitLib"):
-                raise InputError(f"{path}: is a library but no GenTL producer; cti names the vendor's .cti file")
-        harvester.update()
-    except gentl.GenericException as error:
-        _quietly(harvester.reset)
-        raise CameraLostError(f"the GenTL producer failed: {error}") from error
-    except BaseException:
-        _quietly(harvester.reset)
-        raise
-    return harvester
-
-
-def find_device(harvester: Any, spec: GenicamSpec) -> Any:  # noqa: ANN401
-    """The one device that `spec` names.
-
-    Raises:
-        InputError: there is none or more than one; the message lists those that are there.
-    """
-    devices = harvester.device_info_list
-    key, value = ("serial_number", spec.serial_number)
-    if spec.serial_number is None and spec.user_id is not None:
-        key, value = "user_defined_name", spec.user_id
-    fitting = [one for one in devices if value is None or device_text(one, key) == value]
-    if len(fitting) == 1:
-        return fitting[0]
-    there = ", ".join(_describe(one) for one in devices) or "none"
-    if fitting:
-        raise InputError(f"{len(fitting)} cameras fit; say which by serial_number or user_id. There are: {there}")
-    raise InputError(f"no {spec.name} was found. Cameras there: {there}")
-
-
-def device_text(device: Any, name: str) -> str:  # noqa: ANN401
-    """A property of a device, empty where the producer does not say."""
-    _, gentl, _ = load_harvesters()
-    try:
-        return str(getattr(device, name, "") or "")
-    except gentl.GenericException:
-        return ""
-
-
-def _describe(device: Any) -> str:  # noqa: ANN401
-    user = device_text(device, "user_defined_name")
-    return f"{device_text(device, 'model')} serial {device_text(device, 'serial_number')}" + (
-        f' user id "{user}"' if user else ""
-    )
 
 
 class HarvesterSource:
@@ -140,10 +62,10 @@ class HarvesterSource:
         self._errors: tuple[type[Exception], ...] = ()
         self._features: Features | None = None
         self._form: PixelFormat | None = None
-        self._chunk_nodes: dict[str, Any] = {}
-        self._incomplete = self._overruns = self._chunk_errors = self._chunk_errors_in_a_row = 0
+        self._chunks: ChunkReader | None = None
+        self._incomplete = self._overruns = 0
         self._has_underruns = True
-        self._last_block_s = self._last_look_s = self._started_s = self._looked_s = 0.0
+        self._last_block_s = self._last_look_s = 0.0
         self._stood_at: int | None = None
         self.applied = Applied()
         self.facts: CameraFacts | None = None
@@ -168,7 +90,7 @@ class HarvesterSource:
         self._harvester = open_producers(self._spec.cti)
         device = find_device(self._harvester, self._spec)
         vendor, model, serial = (device_text(device, name) for name in ("vendor", "model", "serial_number"))
-        self._guard = _guard(f"{vendor}/{model}/{serial}/{device_text(device, 'id_')}", self._spec.name)
+        self._guard = hold(f"{vendor}/{model}/{serial}/{device_text(device, 'id_')}", self._spec.name)
         wait_ms = 1 if self._busy_wait else max(1, round(self._spec.fetch_timeout_s * 500))
         config = core.ParameterSet(
             {
@@ -179,7 +101,7 @@ class HarvesterSource:
         try:
             self._acquirer = self._harvester.create(device, config=config)
         except (gentl.AccessDeniedException, gentl.ResourceInUseException) as error:
-            raise CameraInUseError(f"{self._spec.name}: is in use by another program ({_short(error)})") from error
+            raise CameraInUseError(f"{self._spec.name}: is in use by another program ({short(error)})") from error
         except self._errors as error:
             raise CameraLostError(f"{self._spec.name}: cannot be opened ({error})") from error
         try:
@@ -215,7 +137,8 @@ class HarvesterSource:
             tuple(self.applied.chunks),
             tuple(self.applied.lacks),
         )
-        self._chunk_nodes = {chunk: nodes.get_node(name) for chunk, name in self.applied.chunks.items()}
+        chunks: dict[str, Any] = {chunk: nodes.get_node(name) for chunk, name in self.applied.chunks.items()}
+        self._chunks = ChunkReader(self._acquirer, features, chunks, self._spec.profile.counts_per_line)
 
     def describe_features(self) -> list[dict[str, str]]:
         """Every feature of the open camera; see `genicam_features.describe`."""
@@ -231,7 +154,7 @@ class HarvesterSource:
             self._acquirer.start()
         except self._errors as error:
             raise CameraLostError(f"{self._spec.name}: its stream cannot be started ({error})") from error
-        self._last_block_s = self._last_look_s = self._started_s = time.monotonic()
+        self._last_block_s = self._last_look_s = time.monotonic()
 
     def poll(self, timeout_s: float, take: Take) -> bool:
         """Wait for a block and give it to `take`; False when none came within about `timeout_s`.
@@ -244,7 +167,7 @@ class HarvesterSource:
             try:
                 buffer = self._acquirer.try_fetch(timeout=_GLANCE_S if self._busy_wait else timeout_s, is_raw=True)
             except self._errors as error:
-                raise CameraLostError(f"{self._spec.name}: was lost ({_short(error)})") from error
+                raise CameraLostError(f"{self._spec.name}: was lost ({short(error)})") from error
             if buffer is not None:
                 break
             if time.monotonic() >= deadline_s or not self._busy_wait:
@@ -258,7 +181,7 @@ class HarvesterSource:
             try:
                 buffer.parent.queue_buffer(buffer)
             except self._errors as error:
-                raise CameraLostError(f"{self._spec.name}: was lost ({_short(error)})") from error
+                raise CameraLostError(f"{self._spec.name}: was lost ({short(error)})") from error
         return True
 
     def _hand_over(self, buffer: Any, received_s: float, take: Take) -> None:  # noqa: ANN401
@@ -267,11 +190,11 @@ class HarvesterSource:
         self._last_block_s = received_s
         try:
             width, n_lines = int(buffer.width), int(buffer.height)
-            delivered = _number(buffer, "delivered_image_height")
+            delivered = number_of(buffer, "delivered_image_height")
             if delivered:
                 n_lines = min(n_lines or delivered, delivered)
-            offset = _number(buffer, "image_offset") or 0
-            padding = _number(buffer, "padding_x") or 0
+            offset = number_of(buffer, "image_offset") or 0
+            padding = number_of(buffer, "padding_x") or 0
             code = int(buffer.pixel_format)
             form = self._form if code == 0 else pixel_format(code)
             if n_lines == 0 or width != self.facts.width_px or form.channels != self.facts.channels:
@@ -286,76 +209,28 @@ class HarvesterSource:
             return
         tags = self._tags(buffer, n_lines, received_s)
         # A block in which lines are missing, or in which the web turned, goes on as the stretches that are whole.
-        for begin, end in self._stretches(tags):
-            part = tags if end - begin == n_lines else self._part(tags, begin, end)
+        assert self._chunks is not None
+        for begin, end, part in self._chunks.parts(tags):
             if not take(part, lines[begin:end]):
                 self._overruns += 1
 
-    def _stretches(self, tags: BlockTags) -> list[tuple[int, int]]:
-        whole = [(0, tags.n_lines)]
-        if tags.encoder_count is None or tags.encoder_count_last is None or tags.n_lines < 2:
-            return whole
-        try:
-            began = time.monotonic()
-            thorough = self._looked_s <= _LOOKING_SHARE * (began - self._started_s)
-            counts_per_line = self._spec.profile.counts_per_line
-            runs = straight_runs(self._encoder_at, tags.n_lines, counts_per_line, most=_MOST_PARTS, thorough=thorough)
-            if runs != whole:
-                self._looked_s += time.monotonic() - began
-            return runs or whole
-        except Exception:  # noqa: BLE001 - as in _read_chunks
-            self._chunk_errors += 1
-            return whole
-
-    def _part(self, tags: BlockTags, begin: int, end: int) -> BlockTags:
-        first, last = self._encoder_at(begin), self._encoder_at(end - 1)
-        return replace(tags, n_lines=end - begin, encoder_count=first, encoder_count_last=last)
-
-    def _encoder_at(self, line: int) -> int:
-        """The encoder at a line of the block whose chunks were read last (SFNC ChunkScanLineSelector)."""
-        assert self._features is not None
-        selector = self._features.node("ChunkScanLineSelector")
-        assert selector is not None
-        selector.value = line
-        return int(self._chunk_nodes["encoder"].value)
-
     def _tags(self, buffer: Any, n_lines: int, received_s: float) -> BlockTags:  # noqa: ANN401
-        chunks = self._read_chunks(buffer, n_lines)
-        frame = _number(buffer, "frame_id")
+        assert self._chunks is not None
+        chunks = self._chunks.read(buffer, n_lines)
+        frame = number_of(buffer, "frame_id")
         return BlockTags(
             n_lines=n_lines,
             frame_id=chunks.get("frame_id") if frame is None else frame,
             line_number=chunks.get("line"),
             encoder_count=chunks.get("encoder"),
             encoder_count_last=chunks.get("encoder_last"),
-            timestamp_ns=chunks.get("timestamp", _number(buffer, "timestamp_ns")),
+            timestamp_ns=chunks.get("timestamp", number_of(buffer, "timestamp_ns")),
             incomplete_blocks=self._incomplete,
             underruns=self._underruns(),
             ring_overruns=self._overruns,
-            chunk_errors=self._chunk_errors,
+            chunk_errors=self._chunks.errors,
             received_monotonic_s=received_s,
         )
-
-    def _read_chunks(self, buffer: Any, n_lines: int) -> dict[str, int]:  # noqa: ANN401
-        """Values of the block's chunks; empty where they cannot be read (whatever a parser throws)."""
-        if not self._chunk_nodes or self._chunk_errors_in_a_row >= _CHUNK_ERRORS_TO_STOP:
-            return {}
-        try:
-            self._acquirer._update_chunk_data(buffer=buffer, is_manual=True)  # public only per payload
-            values = {chunk: int(node.value) for chunk, node in self._chunk_nodes.items()}
-            self._read_last_encoder(values, n_lines)
-        except Exception:  # noqa: BLE001 - chunk parsers of vendors raise anything; lines matter more
-            self._chunk_errors += 1
-            self._chunk_errors_in_a_row += 1
-            return {}
-        self._chunk_errors_in_a_row = 0
-        return values
-
-    def _read_last_encoder(self, values: dict[str, int], n_lines: int) -> None:
-        """The encoder at the block's last line, where the camera keeps a value a line (SFNC ChunkScanLineSelector)."""
-        assert self._features is not None
-        if "encoder" in values and self._features.node("ChunkScanLineSelector") is not None:
-            values["encoder"], values["encoder_last"] = self._encoder_at(0), self._encoder_at(n_lines - 1)
 
     def _underruns(self) -> int:
         if not self._has_underruns:
@@ -382,7 +257,7 @@ class HarvesterSource:
         try:
             stands_at = None if name is None else int(self._features.value(name) or 0)
         except self._errors as error:
-            raise CameraLostError(f"{self._spec.name}: was lost ({_short(error)})") from error
+            raise CameraLostError(f"{self._spec.name}: was lost ({short(error)})") from error
         if self._stall_s is None or now - self._last_block_s < self._stall_s:
             self._stood_at = stands_at if now - self._last_block_s < 2 * _STALL_LOOK_S else self._stood_at
             return
@@ -399,14 +274,14 @@ class HarvesterSource:
     def close(self) -> None:
         """Stop and let go of everything; each step for itself, because each may fail after a loss."""
         if self._acquirer is not None:
-            _quietly(self._acquirer.stop)
-            _quietly(self._acquirer.destroy)
+            quietly(self._acquirer.stop)
+            quietly(self._acquirer.destroy)
             if self._acquirer.is_valid():  # a buffer it could not take back; without them it lets go of the device
                 self._acquirer._announced_buffers.clear()
-                _quietly(self._acquirer.destroy)
-        self._chunk_nodes, self._features, self._acquirer = {}, None, None
+                quietly(self._acquirer.destroy)
+        self._chunks, self._features, self._acquirer = None, None, None
         if self._harvester is not None:
-            _quietly(self._harvester.reset)
+            quietly(self._harvester.reset)
         self._harvester = None
         if self._guard is not None:
             self._guard.close()
@@ -437,37 +312,3 @@ class _Incomplete:
                 source._incomplete += 1
 
         self.callback = Notice()
-
-
-def _guard(device: str, name: str) -> socket.socket:
-    """Hold the camera against a second service on this machine; ends with the process, leaves no file.
-
-    Raises:
-        CameraInUseError: another process holds it.
-    """
-    digest = hashlib.sha256(device.encode()).hexdigest()[:32]
-    guard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    try:
-        guard.bind(f"\0glass-edge-camera-{digest}")
-    except OSError as error:
-        guard.close()
-        raise CameraInUseError(f"{name}: is in use by another glass-edge on this machine") from error
-    return guard
-
-
-def _number(buffer: Any, name: str) -> int | None:  # noqa: ANN401
-    """A number of a buffer, None where the producer does not give it."""
-    _, gentl, _ = load_harvesters()
-    try:
-        return int(getattr(buffer, name))
-    except (gentl.GenericException, AttributeError):
-        return None
-
-
-def _short(error: BaseException) -> str:
-    return str(error).split("\n")[0] or type(error).__name__
-
-
-def _quietly(step: Callable[[], object]) -> None:
-    with contextlib.suppress(Exception):
-        step()

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from glass_edge.acquisition.genicam_devices import device_text, open_producers
 from glass_edge.acquisition.genicam_ring import BlockRing, BlockShape
-from glass_edge.acquisition.genicam_source import HarvesterSource, device_text, open_producers
+from glass_edge.acquisition.genicam_source import HarvesterSource
 from glass_edge.acquisition.genicam_spec import GenicamSpec, error_to_json
 from glass_edge.acquisition.line_counter import BlockTags
 from glass_edge.errors import GlassEdgeError
