@@ -123,3 +123,11 @@ class Camera(Protocol):
             EndOfLinesError: a bounded source is exhausted.
             CameraLostError: the device is gone.
         """
+
+
+@runtime_checkable
+class TellsFaults(Protocol):
+    """A camera that can say what is wrong while no lines come."""
+
+    def take_faults(self) -> tuple[str, ...]:
+        """Faults noticed since the last block or call, one sentence each; by the thread that reads, at once."""

@@ -204,6 +204,15 @@ class GenicamCamera:
             if (block := self._place(tags, view, encoder_next)) is not None:
                 return block
 
+    def take_faults(self) -> tuple[str, ...]:
+        """See `camera.TellsFaults`: a camera that was lost, and why."""
+        told = self._faults
+        if self._feed is not None:
+            told = told + self._feed.faults
+            self._feed.faults.clear()
+        self._faults = []
+        return tuple(told)
+
     def _encoder_after(self, feed: Feed, tags: BlockTags, deadline_s: float) -> tuple[bool, int | None]:
         """Whether the block can be placed now, and the encoder at the block after it.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from glass_edge.acquisition.camera import Camera, EndOfLinesError, LineBlock
+from glass_edge.acquisition.camera import Camera, EndOfLinesError, LineBlock, TellsFaults
 from glass_edge.acquisition.raw_lines import SUFFIX, RawHeader, RawWriter, record_size
 from glass_edge.errors import InputError
 from glass_edge.files import make_folder
@@ -120,6 +120,11 @@ class RecordingCamera:
         if not told:
             return block
         return replace(block, health=replace(block.health, faults=(*block.health.faults, *told)))
+
+    def take_faults(self) -> tuple[str, ...]:
+        """See `camera.TellsFaults`: the camera's, and the recording's."""
+        own = self._take_problems()
+        return (*self._camera.take_faults(), *own) if isinstance(self._camera, TellsFaults) else own
 
     def _keep(self, block: LineBlock) -> None:
         size = record_size(block)

@@ -6,6 +6,7 @@ when everything could be inspected).
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,7 +64,24 @@ def run(
         Station(settings.station, settings.events, settings.output, is_simulated=camera.is_simulated) as station,
     ):
         report = inspect_and_show(station, job, stop, total_lines=_total_lines(source), as_json=as_json)
+    if (said := _measured(source)) is not None:
+        typer.echo(said, err=True)
     return 1 if FAILURES & report.faults.keys() else 0
+
+
+def _measured(camera: Camera) -> str | None:
+    """Line rate, speed and headroom of a GenICam camera, in a line."""
+    from glass_edge.acquisition.genicam_camera import GenicamCamera
+
+    if not isinstance(camera, GenicamCamera):
+        return None
+    seen = camera.measured
+    if seen.line_rate_hz is None or seen.web_m_per_min is None:
+        return None
+    counts = {name: value for name, value in dataclasses.asdict(seen.counts).items() if value and name != "lines"}
+    free = "" if seen.exposure_headroom is None else f", the exposure leaves {100 * seen.exposure_headroom:.0f} % free"
+    told = "".join(f", {name.replace('_', ' ')} {value}" for name, value in counts.items())
+    return f"camera: {seen.line_rate_hz:.0f} lines/s, {seen.web_m_per_min:.2f} m/min{free}{told}"
 
 
 def _recorded(camera: Camera, settings: StationSettings) -> Camera:

@@ -2,16 +2,18 @@
 
 Promises: after the engine is ready, every line the camera counted is in exactly one `Arrival`, as
 part of a block or as missed lines with a reason; a camera that cannot wait is never kept waiting (blocks that find the
-queue full are counted as overrun), one that can is; the last arrival has no block and always comes.
+queue full are counted as overrun), one that can is; the last arrival always comes. Faults of a camera that
+gives no lines are told at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import queue
 
 import numpy as np
 
-from glass_edge.acquisition.camera import Camera, EndOfLinesError, LineBlock
+from glass_edge.acquisition.camera import Camera, EndOfLinesError, LineBlock, TellsFaults
 from glass_edge.errors import InputError
 from glass_edge.inspection.coverage import GapReason
 from glass_edge.inspection.messages import Arrival, MissedLines
@@ -68,7 +70,7 @@ class CameraStage:
             # What the camera delivered before it failed is sound and is still inspected.
             self._state.fail(error, drain=True)
             self._faults.append(Fault("fatal", f"the camera thread ended: {error}", is_fatal=True))
-        self._outbox.put(Arrival(None, tuple(self._missed), tuple(self._faults)))
+        self._outbox.put(Arrival(None, tuple(self._missed), tuple(self._faults), is_end=True))
 
     def _check_channels(self, camera: Camera) -> None:
         if camera.channels not in (1, self._engine_channels):
@@ -86,6 +88,18 @@ class CameraStage:
                 return
             if block is not None:
                 self._take(block, camera)
+            elif isinstance(camera, TellsFaults):
+                self._tell(camera.take_faults())
+
+    def _tell(self, messages: tuple[str, ...]) -> None:
+        """What is wrong while no lines come; where the queue is full it waits for the next block."""
+        for message in messages:
+            self._fault("camera", message)
+        if not messages or self._missed:
+            return
+        with contextlib.suppress(queue.Full):
+            self._outbox.put_nowait(Arrival(None, faults=tuple(self._faults)))
+            self._faults = []
 
     def _take(self, block: LineBlock, camera: Camera) -> None:
         for message in block.health.faults:

@@ -119,6 +119,11 @@ class InferenceStage:
 
     def _take(self, arrival: Arrival) -> None:
         block = arrival.block
+        if block is None and not arrival.is_end:
+            self._untaken = None
+            for fault in arrival.faults:
+                self._outbox.put(fault)
+            return
         if arrival.missed or block is None or block.starts_segment:
             self._end_segment()
         self._untaken = None
@@ -208,7 +213,7 @@ class InferenceStage:
             self._miss_until(missed.first_line)
             self._miss(missed)
         if arrival.block is None:
-            self._input_ended = True
+            self._input_ended = arrival.is_end
             return
         if self._delivered_line is None:
             self._delivered_line = arrival.block.first_line

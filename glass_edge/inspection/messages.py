@@ -30,12 +30,13 @@ class MissedLines:
 class Arrival:
     """Camera thread to inference thread: a block, and before it what was missed since the block before.
 
-    `block` is None in the last arrival of a run.
+    `block` is None in the last arrival of a run (`is_end`), and where a camera tells of faults while no lines come.
     """
 
     block: LineBlock | None
     missed: tuple[MissedLines, ...] = ()
     faults: tuple[Fault, ...] = ()
+    is_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Against the virtual loom: blocks are the cloth byte for byte, and whatever fails, lines inspected + lines reported
 missing = lines woven."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from glass_edge.acquisition import open_camera
 from glass_edge.acquisition.camera import LineBlock
 from glass_edge.acquisition.genicam_camera import GenicamCamera
 from glass_edge.acquisition.virtual_loom import VirtualLoom
+from glass_edge.calibration.flat_reference import measure_flat_field
+from glass_edge.cli.correction import load_correction
 from glass_edge.config.camera import GenicamCameraSettings
 from glass_edge.config.web import WebSettings
 from glass_edge.errors import InputError
@@ -52,7 +55,9 @@ def open_loom(loom: VirtualLoom, profile: str = PROFILE, **keys: object) -> Geni
         "longest_pause_s": 0.5,
     }
     camera = open_camera(
-        GenicamCameraSettings.model_validate(settings | keys), WebSettings(mm_per_px=0.1, mm_per_line=0.1)
+        GenicamCameraSettings.model_validate(settings | keys),
+        WebSettings(mm_per_px=0.1, mm_per_line=0.1),
+        load_correction=load_correction,
     )
     assert isinstance(camera, GenicamCamera)
     return camera
@@ -156,6 +161,44 @@ def test_a_lost_camera_is_found_again(loom: VirtualLoom, process: bool) -> None:
     booked.check()
     assert booked.missed > RATE_HZ * 0.5 * 2 * 0.9
     assert any("was lost" in fault for fault in booked.faults)
+
+
+def test_a_camera_that_is_away_says_so_at_once(loom: VirtualLoom) -> None:
+    with open_loom(loom) as camera:
+        booked = Booked(camera)
+        booked.read_for(blocks=5)
+        loom.lose(3.0)
+        told: list[str] = []
+        end = time.monotonic() + 10
+        while not told and time.monotonic() < end:
+            block = camera.read(0.05)
+            if block is None:
+                told += camera.take_faults()
+            else:
+                assert not block.health.faults
+        assert any("was lost" in text for text in told), told
+        booked.read_for(20, until="is back after")
+
+
+def test_the_flat_field_of_a_station_is_applied(loom: VirtualLoom, tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    shape = np.linspace(0.7, 1.0, WIDTH)
+    white = np.clip(200 * shape + rng.normal(0, 1, (600, WIDTH)), 0, 255).astype(np.uint8)
+    field = measure_flat_field(white)
+    path = tmp_path / "camera.flat.npz"
+    field.save(path)
+    with open_loom(loom, flat_field=path) as camera:
+        block = None
+        while block is None:
+            block = camera.read(1.0)
+    raw = CLOTH[block.encoder_count // COUNTS + np.arange(block.n_lines)]
+    np.testing.assert_array_equal(block.lines, field.apply(raw))
+    gain = np.median(block.lines.astype(float) / np.maximum(raw, 1), axis=0)
+    assert gain[0] / gain[-1] == pytest.approx(1 / 0.7, rel=0.05)  # the dark side is lifted
+    other = dataclasses.replace(field, camera_serial="another")
+    other.save(tmp_path / "other.npz")
+    with pytest.raises(InputError, match="another"):
+        open_loom(loom, flat_field=tmp_path / "other.npz")
 
 
 def test_a_producer_that_crashes_and_a_stream_that_stalls(loom: VirtualLoom) -> None:

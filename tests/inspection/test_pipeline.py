@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from inspection_peers import BlockCamera, ConvEngine, FailingEngine, NanEngine, Notes, Pixels, block, blocks_of
 from PIL import Image
 
-from glass_edge.acquisition.camera import Camera, CameraHealth, CameraLostError, EndOfLinesError
+from glass_edge.acquisition.camera import Camera, CameraHealth, CameraLostError, EndOfLinesError, LineBlock
 from glass_edge.acquisition.recording import ReplayCamera
 from glass_edge.calibration.selvedge import find_cloth_span
 from glass_edge.config.inspection import InspectionSettings
@@ -28,6 +28,7 @@ from glass_edge.inspection.one_shot import score_strip, smooth_strip
 from glass_edge.inspection.parameters import SpanFinder, StyleParameters
 from glass_edge.inspection.pipeline import InspectionPipeline
 from glass_edge.inspection.score_strip import ScoreStrip
+from glass_edge.inspection.sink import Fault
 
 WIDTH = 150
 STYLE = StyleParameters("poplin", halo_px=16, smoothing_sigma_px=4.0, threshold_logit=2.0)
@@ -611,3 +612,42 @@ def test_whatever_happens_the_account_of_the_web_is_exact(
         assert phases[0] is DefectPhase.NEW
         assert phases[-1] is DefectPhase.END
         assert set(phases[1:-1]) <= {DefectPhase.UPDATE}
+
+
+class LostCamera(BlockCamera):
+    """Says why no lines come."""
+
+    def __init__(self, items: list[object], told: list[tuple[str, ...]]) -> None:
+        super().__init__(items, WIDTH)
+        self._told = told
+
+    def take_faults(self) -> tuple[str, ...]:
+        return self._told.pop(0) if self._told else ()
+
+
+def test_a_camera_that_is_away_is_told_before_it_is_back() -> None:
+    """The blocks behind the loss are handed over only once the fault has reached the sink."""
+    arrived = threading.Event()
+
+    class Watching(Notes):
+        def fault(self, fault: Fault) -> None:
+            super().fault(fault)
+            arrived.set()
+
+    lines = _cloth(200)
+    blocks = blocks_of(lines, [50])
+    seen: list[bool] = []
+
+    def wait() -> LineBlock:
+        seen.append(arrived.wait(WAIT_S))
+        return blocks[2]
+
+    camera = LostCamera([*blocks[:2], None, wait, blocks[3]], [("the cable was pulled",)])
+    pipeline, notes = _pipeline(camera, sink=Watching())
+    pipeline.start()
+    totals = pipeline.wait(WAIT_S)
+    assert seen == [True]
+    _check_account(notes, totals)
+    assert totals.lines_woven == 200
+    assert [fault.message for fault in notes.of("fault")] == ["the cable was pulled"]
+    assert len(notes.of("segment")) == 1  # nothing was missed, so the cloth goes on
