@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from glass_edge.acquisition.camera import CameraHealth, LineBlock
 from glass_edge.acquisition.genicam_process import ProcessFeed, ask
-from glass_edge.acquisition.genicam_spec import CameraFacts, GenicamSpec, find_producers
+from glass_edge.acquisition.genicam_spec import CameraFacts, FeedLimits, GenicamSpec, find_producers
 from glass_edge.acquisition.genicam_thread import ThreadFeed
 from glass_edge.acquisition.line_counter import BlockTags, LineCounter, LineCounts
 from glass_edge.config.camera import GenicamCameraSettings
@@ -158,14 +158,15 @@ class GenicamCamera:
         """Open the camera and start its stream."""
         self._reset()
         kind = ProcessFeed if self._settings.process else ThreadFeed
-        self._feed = kind(
-            self._spec,
-            slots=self._settings.ring_blocks,
-            stall_s=self._settings.stall_s,
-            open_timeout_s=self._settings.open_timeout_s,
-            longest_pause_s=self._settings.longest_pause_s,
-            give_up_s=self._settings.give_up_s,
+        settings = self._settings
+        limits = FeedLimits(
+            settings.ring_blocks,
+            settings.stall_s,
+            settings.open_timeout_s,
+            settings.longest_pause_s,
+            settings.give_up_s,
         )
+        self._feed = kind(self._spec, limits)
         try:
             facts = self._feed.open()
             if (facts.width_px, facts.channels) != (self.width_px, self.channels):

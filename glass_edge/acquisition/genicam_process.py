@@ -2,8 +2,8 @@
 
 Promises: starting, waiting and stopping never take longer than they are told; what a process left in its ring is
 handed over before the next one starts; a process that dies, is killed, hangs or reports a lost camera is followed by
-another after a pause that doubles up to `longest_pause_s`; nothing of a stopped process is left (descriptors, memory,
-zombies).
+another after a pause that doubles up to `FeedLimits.longest_pause_s`; nothing of a stopped process is left
+(descriptors, memory, zombies).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from glass_edge.acquisition.camera import CameraLostError
 from glass_edge.acquisition.genicam_ring import BlockRing, BlockShape, new_memory
-from glass_edge.acquisition.genicam_spec import CameraFacts, GenicamSpec, error_from_json
+from glass_edge.acquisition.genicam_spec import CameraFacts, FeedLimits, GenicamSpec, error_from_json
 from glass_edge.acquisition.line_counter import BlockTags
 from glass_edge.errors import GlassEdgeError
 
@@ -142,29 +142,11 @@ class ProcessFeed:
 
     Args:
         spec: the camera.
-        slots: blocks of the ring.
-        stall_s: see `HarvesterSource`.
-        open_timeout_s: longest time from the start of a process to a streaming camera.
-        longest_pause_s: between a loss and the next try.
-        give_up_s: a camera that is away this long is lost for good.
+        limits: of ring and patience.
     """
 
-    def __init__(
-        self,
-        spec: GenicamSpec,
-        *,
-        slots: int,
-        stall_s: float | None,
-        open_timeout_s: float,
-        longest_pause_s: float,
-        give_up_s: float,
-    ) -> None:
-        self._spec = spec
-        self._slots = slots
-        self._stall_s = stall_s
-        self._open_timeout_s = open_timeout_s
-        self._longest_pause_s = longest_pause_s
-        self._give_up_s = give_up_s
+    def __init__(self, spec: GenicamSpec, limits: FeedLimits) -> None:
+        self._spec, self._limits = spec, limits
         self._worker: Worker | None = None
         self._ring: BlockRing | None = None
         self._pause_s = _FIRST_PAUSE_S
@@ -187,7 +169,7 @@ class ProcessFeed:
             GlassEdgeError: it cannot be opened.
         """
         self._start()
-        deadline_s = time.monotonic() + self._open_timeout_s
+        deadline_s = time.monotonic() + self._limits.open_timeout_s
         while self._ring is None:
             if error := self._step(min(0.2, deadline_s - time.monotonic())):
                 raise error
@@ -196,8 +178,13 @@ class ProcessFeed:
 
     def _start(self) -> None:
         self._session += 1
-        task = {"task": "stream", "spec": self._spec.to_json(), "slots": self._slots, "stall_s": self._stall_s}
-        self._worker = Worker({**task, "hang_s": self._open_timeout_s + _HANG_S}, with_ring=True)
+        task = {
+            "task": "stream",
+            "spec": self._spec.to_json(),
+            "slots": self._limits.slots,
+            "stall_s": self._limits.stall_s,
+        }
+        self._worker = Worker({**task, "hang_s": self._limits.open_timeout_s + _HANG_S}, with_ring=True)
         self._since_s = self._seen_s = time.monotonic()
         self._heartbeat = -1
 
@@ -220,7 +207,7 @@ class ProcessFeed:
                 self.facts = facts
                 assert self._worker.ring_fd is not None
                 shape = BlockShape(facts.n_lines, facts.width_px, facts.channels)
-                self._ring = BlockRing(self._worker.ring_fd, shape, self._slots, create=False)
+                self._ring = BlockRing(self._worker.ring_fd, shape, self._limits.slots, create=False)
                 self._since_s = time.monotonic()
                 if self._lost_since_s is not None:
                     away_s = time.monotonic() - self._lost_since_s
@@ -233,8 +220,8 @@ class ProcessFeed:
         """The error when the process hangs."""
         now = time.monotonic()
         if self._ring is None:
-            if now - self._since_s > self._open_timeout_s:
-                return CameraLostError(f"{self._spec.name}: did not open within {self._open_timeout_s:g} s")
+            if now - self._since_s > self._limits.open_timeout_s:
+                return CameraLostError(f"{self._spec.name}: did not open within {self._limits.open_timeout_s:g} s")
             return None
         if self._ring.heartbeat != self._heartbeat:
             self._heartbeat, self._seen_s = self._ring.heartbeat, now
@@ -297,10 +284,10 @@ class ProcessFeed:
             self._lost_since_s = now
             self.faults.append(str(error))
         _log.warning("camera lost", camera=self._spec.name, reason=str(error), next_try_s=self._pause_s)
-        if now - self._lost_since_s > self._give_up_s:
+        if now - self._lost_since_s > self._limits.give_up_s:
             raise CameraLostError(f"{error}; given up after {now - self._lost_since_s:.0f} s") from error
         self._next_start_s = now + self._pause_s
-        self._pause_s = min(2 * self._pause_s, self._longest_pause_s)
+        self._pause_s = min(2 * self._pause_s, self._limits.longest_pause_s)
 
     def _end_worker(self, timeout_s: float) -> None:
         if self._worker is not None:

@@ -25,6 +25,25 @@ class CameraInUseError(CameraLostError):
 
 
 @dataclass(frozen=True, slots=True)
+class FeedLimits:
+    """Room and patience of a feed of blocks.
+
+    Attributes:
+        slots: blocks that may wait.
+        stall_s: see `HarvesterSource`.
+        open_timeout_s: longest time from a start to a streaming camera.
+        longest_pause_s: between a loss and the next try.
+        give_up_s: a camera that is away this long is lost for good.
+    """
+
+    slots: int
+    stall_s: float | None
+    open_timeout_s: float
+    longest_pause_s: float
+    give_up_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class GenicamSpec:
     """A camera to open.
 

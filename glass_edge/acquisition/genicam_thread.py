@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from glass_edge.acquisition.camera import CameraLostError
 from glass_edge.acquisition.genicam_source import HarvesterSource
-from glass_edge.acquisition.genicam_spec import CameraFacts, GenicamSpec
+from glass_edge.acquisition.genicam_spec import CameraFacts, FeedLimits, GenicamSpec
 from glass_edge.acquisition.line_counter import BlockTags
 from glass_edge.errors import GlassEdgeError
 
@@ -29,22 +29,8 @@ _CLOSE_S = 3.0
 class ThreadFeed:
     """Blocks of a camera in a thread; the arguments are those of `ProcessFeed`."""
 
-    def __init__(
-        self,
-        spec: GenicamSpec,
-        *,
-        slots: int,
-        stall_s: float | None,
-        open_timeout_s: float,
-        longest_pause_s: float,
-        give_up_s: float,
-    ) -> None:
-        self._spec = spec
-        self._slots = slots
-        self._stall_s = stall_s
-        self._open_timeout_s = open_timeout_s
-        self._longest_pause_s = longest_pause_s
-        self._give_up_s = give_up_s
+    def __init__(self, spec: GenicamSpec, limits: FeedLimits) -> None:
+        self._spec, self._limits = spec, limits
         self._blocks: deque[tuple[BlockTags, NDArray[np.uint8]]] = deque()
         self._changed = threading.Condition()
         self._stop = threading.Event()
@@ -68,9 +54,9 @@ class ThreadFeed:
         self._thread = threading.Thread(target=self._run, name="genicam", daemon=True)
         self._thread.start()
         with self._changed:
-            if not self._changed.wait_for(lambda: self.facts is not None or self._failure, self._open_timeout_s):
+            if not self._changed.wait_for(lambda: self.facts is not None or self._failure, self._limits.open_timeout_s):
                 self._stop.set()
-                raise CameraLostError(f"{self._spec.name}: did not open within {self._open_timeout_s:g} s")
+                raise CameraLostError(f"{self._spec.name}: did not open within {self._limits.open_timeout_s:g} s")
             if self._failure is not None:
                 raise self._failure
             assert self.facts is not None
@@ -88,7 +74,7 @@ class ThreadFeed:
                     self._tell(str(error))
                     _log.warning("camera lost", camera=self._spec.name, reason=str(error))
                 with self._changed:
-                    if self.facts is None or now - lost_since_s > self._give_up_s:
+                    if self.facts is None or now - lost_since_s > self._limits.give_up_s:
                         self._failure = error
                         self._changed.notify_all()
                         return
@@ -96,10 +82,10 @@ class ThreadFeed:
                     self._changed.notify_all()
                 session += 1
                 self._stop.wait(pause_s)
-                pause_s = min(2 * pause_s, self._longest_pause_s)
+                pause_s = min(2 * pause_s, self._limits.longest_pause_s)
 
     def _stream(self, session: int) -> None:
-        with HarvesterSource(self._spec, stall_s=self._stall_s, busy_wait=True) as source:
+        with HarvesterSource(self._spec, stall_s=self._limits.stall_s, busy_wait=True) as source:
             facts = source.facts
             assert facts is not None
             with self._changed:
@@ -113,7 +99,7 @@ class ThreadFeed:
 
             def take(tags: BlockTags, lines: NDArray[np.uint8]) -> bool:
                 with self._changed:
-                    if len(self._blocks) >= self._slots:
+                    if len(self._blocks) >= self._limits.slots:
                         return False
                     self._blocks.append((replace(tags, session=session), lines.copy()))
                     self._changed.notify_all()

@@ -6,7 +6,6 @@ holds numbers only, no picture; what is read was written by this format and is c
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,9 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from glass_edge.calibration.documents import load_document
 from glass_edge.calibration.figures import ZONES, Figures, measure_figures
 from glass_edge.calibration.selvedge import NoClothError, find_cloth_span
 from glass_edge.calibration.weave_spectrum import LEAST_LINES, WINDOW_PX, Weave, measure_weave, scale_ratio
@@ -187,14 +187,6 @@ def load_look(path: Path) -> ClothLook:
     Raises:
         InputError: missing, or no look.
     """
-    remedy = "make it with `glass-edge calibrate learn`"
-    try:
-        return ClothLook.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; {remedy}") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
-        raise InputError(f"{path}: {key}: {first['msg']}; {remedy}") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not the look of a style ({error}); {remedy}") from error
+    return load_document(
+        path, ClothLook, what="the look of a style", remedy="make it with `glass-edge calibrate learn`"
+    )

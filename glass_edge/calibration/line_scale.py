@@ -11,17 +11,16 @@ down with the columns, millimetres are counted backwards from the first bar and 
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from glass_edge.calibration.documents import load_document
 from glass_edge.config.base import Settings
-from glass_edge.errors import InputError
 from glass_edge.fabric.geometry import ClothSpan, WebScale
 from glass_edge.files import write_json
 
@@ -132,13 +131,4 @@ def load_scale(path: Path) -> LineScale:
         InputError: missing, or no scale.
     """
     remedy = "measure it with `glass-edge calibrate scale`"
-    try:
-        return LineScale.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; {remedy}") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
-        raise InputError(f"{path}: {key}: {first['msg'].removeprefix('Value error, ')}; {remedy}") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a camera's scale ({error}); {remedy}") from error
+    return load_document(path, LineScale, what="a camera's scale", remedy=remedy)

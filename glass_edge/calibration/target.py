@@ -15,15 +15,15 @@ Layout, from the page's top left corner, x along the camera's line, y along the 
 from __future__ import annotations
 
 import hashlib
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from glass_edge.calibration.documents import load_document
 from glass_edge.config.base import Settings
 from glass_edge.errors import InputError
 from glass_edge.files import write_json
@@ -154,13 +154,4 @@ def load_target(path: Path) -> Target:
         InputError: missing, or no description of a target.
     """
     remedy = "give the .json that `glass-edge calibrate target` wrote beside the print"
-    try:
-        return Target.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; {remedy}") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
-        raise InputError(f"{path}: {key}: {first['msg']}; {remedy}") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a target's description ({error}); {remedy}") from error
+    return load_document(path, Target, what="a target's description", remedy=remedy)

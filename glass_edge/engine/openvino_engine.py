@@ -17,7 +17,8 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from glass_edge.config.engine import EngineSettings
-from glass_edge.engine.base import EngineError, EngineFacts, TileShapeError
+from glass_edge.engine.base import EngineError, EngineFacts
+from glass_edge.engine.engine_checks import require_finite, require_tiles
 from glass_edge.engine.manifest import TileSpec
 from glass_edge.engine.openvino_model import (
     Graph,
@@ -77,7 +78,7 @@ class OpenVinoEngine:
         """
         if self._closed:
             raise EngineError(f"{self._name}: the engine is closed")
-        self._require_shape(tiles)
+        require_tiles(self, tiles, self._name)
         if not self._free:
             if len(self._done) >= self.depth:
                 raise EngineError(f"{self._name}: {len(self._done)} results wait; collect before submitting more")
@@ -121,15 +122,6 @@ class OpenVinoEngine:
     ) -> None:
         self.close()
 
-    def _require_shape(self, tiles: NDArray[np.uint8]) -> None:
-        shape = (self.tile_height_px, self.tile_width_px, self.channels)
-        if tiles.dtype != np.uint8 or tiles.ndim != 4 or tiles.shape[1:] != shape:
-            raise TileShapeError(
-                f"{self._name}: tiles are {tiles.dtype} {tiles.shape}; uint8 {('n', *shape)} is needed"
-            )
-        if not 1 <= len(tiles) <= self.max_batch:
-            raise TileShapeError(f"{self._name}: {len(tiles)} tiles in a batch; 1 to {self.max_batch} are possible")
-
     def _finish_oldest(self) -> NDArray[np.float32]:
         slot = self._busy.popleft()
         try:
@@ -139,12 +131,7 @@ class OpenVinoEngine:
             raise EngineError(f"{self._name}: OpenVINO failed while it ran: {error}") from error
         finally:
             self._free.append(slot)
-        if not np.isfinite(result).all():
-            # a NaN is below every threshold: cloth would pass unseen
-            raise EngineError(
-                f"{self._name}: NaN or infinity among the logits; use precision f32 or rebuild the bundle"
-            )
-        return result
+        return require_finite(result, self._name)
 
 
 class _Slot:
