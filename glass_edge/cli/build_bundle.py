@@ -44,7 +44,7 @@ from glass_edge.engine.manifest import (
 from glass_edge.engine.openvino_engine import OpenVinoEngine
 from glass_edge.engine.openvino_int8 import FLOAT_CONVOLUTIONS, quantise
 from glass_edge.engine.openvino_model import Graph
-from glass_edge.engine.parity import measure, require, rule_for
+from glass_edge.engine.parity import require
 from glass_edge.errors import InputError
 from glass_edge.glass.checkpoint import (
     CHECKPOINT_FOLDER,
@@ -132,16 +132,15 @@ def build(request: BuildRequest, say: Say) -> Built:
         threshold = good.spec
         say("error of the halo")
         tile = _tile_spec(recipe, _halo_error(engine, fused, recipe, strips))
-        require(_golden_result(engine, golden, threshold.logit, recipe), request.checkpoint.name)
-    gate = ParityGate(model, recipe, threshold, tile, golden, strips, request.labelled)
-    parity: list[ParityResult] = []
+        gate = ParityGate(model, recipe, threshold, golden, strips, request.labelled)
+        parity = [gate.judge(engine)]
+    say(_verdict(parity[0]))
+    require(parity[0], request.checkpoint.name)
     variants: dict[str, bytes | Path] = {}
-    for precision in ("f32", *(one for one in request.precisions if one not in ("f32", "int8"))):
+    for precision in (one for one in request.precisions if one not in ("f32", "int8")):
         with _engine(graph, tile, precision) as engine:
             parity.append(gate.judge(engine))
         say(_verdict(parity[-1]))
-        if precision == "f32":
-            require(parity[0], request.checkpoint.name)
     if "int8" in request.precisions:
         variant, result = _int8(graph, tile, gate, say)
         parity.append(result)
@@ -236,11 +235,6 @@ def _halo_error(engine: Engine, fused: FusedModel, recipe: Recipe, strips: Seque
         return logits
 
     return halo_error(engine, one_piece, lines, halo_px=tile.halo_px).max_abs
-
-
-def _golden_result(engine: Engine, golden: GoldenSet, threshold: float, recipe: Recipe) -> ParityResult:
-    rule = rule_for(engine.facts.precision, golden, threshold, recipe.parity)
-    return measure(engine, golden, threshold, recipe.inspection.smoothing_sigma_px, rule, halo_px=recipe.tile.halo_px)
 
 
 def _verdict(result: ParityResult) -> str:

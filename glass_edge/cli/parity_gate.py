@@ -23,7 +23,7 @@ from glass_edge.cli.torch_engine import TorchEngine
 from glass_edge.config.recipe import Recipe
 from glass_edge.engine.base import Engine
 from glass_edge.engine.golden import GoldenSet
-from glass_edge.engine.manifest import LabelledParity, ParityResult, ThresholdSpec, TileSpec
+from glass_edge.engine.manifest import LabelledParity, ParityResult, ThresholdSpec
 from glass_edge.engine.parity import Judge, Maps, compare_good, measure, rule_for, with_more
 from glass_edge.errors import InputError
 from glass_edge.glass.checkpoint import as_reference
@@ -43,7 +43,6 @@ class ParityGate:
         model: the checkpoint.
         recipe: tolerances, smoothing.
         threshold: of the bundle to come.
-        tile: of it.
         golden: its golden tiles with the checkpoint's logits.
         strips: held-out good cloth.
         labelled: folder of labelled images; None: not asked.
@@ -52,7 +51,6 @@ class ParityGate:
     model: StyleModel
     recipe: Recipe
     threshold: ThresholdSpec
-    tile: TileSpec
     golden: GoldenSet
     strips: Sequence[GoodStrip]
     labelled: Path | None = None

@@ -93,6 +93,17 @@ def thread_plan(settings: EngineSettings) -> tuple[int, int]:
     return threads, min(settings.streams or threads, threads)
 
 
+def compile_properties(precision: str, settings: EngineSettings) -> dict[str, str]:
+    """What OpenVINO is told for this precision: an int8 graph says itself what has 8 bits, its rest is f32."""
+    threads, streams = thread_plan(settings)
+    return {
+        "INFERENCE_PRECISION_HINT": "f32" if precision == "int8" else precision,
+        "INFERENCE_NUM_THREADS": str(threads),
+        "NUM_STREAMS": str(streams),
+        "ENABLE_CPU_PINNING": "YES" if settings.pin_threads else "NO",
+    }
+
+
 @contextmanager
 def on_cores(cores: Sequence[int]) -> Iterator[None]:
     """Threads that are started inside run on these cores (none: wherever they may), the calling one only meanwhile.
@@ -137,13 +148,7 @@ def compile_tile_model(graph: Graph, tile: TileSpec, precision: Precision, setti
 
 
 def _compile_here(graph: Graph, tile: TileSpec, precision: Precision, settings: EngineSettings) -> Any:  # noqa: ANN401
-    threads, streams = thread_plan(settings)
-    properties = {
-        "INFERENCE_PRECISION_HINT": "f32" if precision == "int8" else precision,
-        "INFERENCE_NUM_THREADS": str(threads),
-        "NUM_STREAMS": str(streams),
-        "ENABLE_CPU_PINNING": "YES" if settings.pin_threads else "NO",
-    }
+    properties = compile_properties(precision, settings)
     if settings.cache_folder is None:
         return _checked(_compile(graph, tile, precision, properties), tile, graph.name)
     cache = EngineCache(settings.cache_folder)

@@ -17,7 +17,7 @@ from openvino import opset13 as ops
 
 from glass_edge.config.engine import EngineSettings
 from glass_edge.engine.manifest import TileSpec
-from glass_edge.engine.openvino_model import DEVICE, Graph, core, read_graph, thread_plan
+from glass_edge.engine.openvino_model import DEVICE, Graph, compile_properties, core, read_graph, thread_plan
 
 _SIDE = 512
 _SHAPE = (1, _SIDE, 16, _SIDE // 16)  # a map of _SIDE positions: a 1 x 1 convolution of it is a square product
@@ -54,12 +54,8 @@ def peak_operations_per_s(precision: str, settings: EngineSettings, seconds: flo
         settings: threads and streams.
         seconds: time to spend.
     """
-    threads, streams = thread_plan(settings)
-    properties = {
-        "INFERENCE_PRECISION_HINT": "f32" if precision == "int8" else precision,
-        "INFERENCE_NUM_THREADS": str(threads),
-        "NUM_STREAMS": str(streams),
-    }
+    properties = compile_properties(precision, settings)
+    _, streams = thread_plan(settings)
     best = 0.0
     for as_convolution in (False, True):
         model = _products(is_int8=precision == "int8", as_convolution=as_convolution)
