@@ -131,3 +131,45 @@ class TellsFaults(Protocol):
 
     def take_faults(self) -> tuple[str, ...]:
         """Faults noticed since the last block or call, one sentence each; by the thread that reads, at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraFigures:
+    """What a camera measures of itself while it runs.
+
+    Attributes:
+        line_rate_hz: lines a second while the web runs; None: not known yet.
+        exposure_headroom: part of a line's time that the exposure leaves free, below 0 lines are missed; None: not known.
+    """
+
+    line_rate_hz: float | None = None
+    exposure_headroom: float | None = None
+
+
+@runtime_checkable
+class MeasuresItself(Protocol):
+    """A camera with figures."""
+
+    def figures(self) -> CameraFigures:
+        """Figures of now; by the thread that reads, at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something about the picture or the camera that is not a loss of lines.
+
+    Attributes:
+        kind: stable short name, the fault's code in events.
+        message: what it is and what to do, in a sentence.
+    """
+
+    kind: str
+    message: str
+
+
+@runtime_checkable
+class TellsAlarms(Protocol):
+    """A camera, or what wraps it, that watches the picture."""
+
+    def take_alarms(self) -> tuple[Alarm, ...]:
+        """Alarms since the last call; by the thread that reads, at once."""

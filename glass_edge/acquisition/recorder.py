@@ -15,7 +15,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from glass_edge.acquisition.camera import Camera, EndOfLinesError, LineBlock, TellsFaults
+from glass_edge.acquisition.camera import (
+    Alarm,
+    Camera,
+    CameraFigures,
+    EndOfLinesError,
+    LineBlock,
+    MeasuresItself,
+    TellsAlarms,
+    TellsFaults,
+)
 from glass_edge.acquisition.raw_lines import SUFFIX, RawHeader, RawWriter, record_size
 from glass_edge.errors import InputError
 from glass_edge.files import make_folder
@@ -125,6 +134,14 @@ class RecordingCamera:
         """See `camera.TellsFaults`: the camera's, and the recording's."""
         own = self._take_problems()
         return (*self._camera.take_faults(), *own) if isinstance(self._camera, TellsFaults) else own
+
+    def figures(self) -> CameraFigures:
+        """See `camera.MeasuresItself`."""
+        return self._camera.figures() if isinstance(self._camera, MeasuresItself) else CameraFigures()
+
+    def take_alarms(self) -> tuple[Alarm, ...]:
+        """See `camera.TellsAlarms`."""
+        return self._camera.take_alarms() if isinstance(self._camera, TellsAlarms) else ()
 
     def _keep(self, block: LineBlock) -> None:
         size = record_size(block)

@@ -83,6 +83,8 @@ class EventSettings(Settings):
     """Where events are published: ipc:///absolute/path, or tcp:// on the loopback interface."""
     request_endpoint: Endpoint = DEFAULT_REQUEST_ENDPOINT
     """Where clients ask for a replay, the snapshot or the status."""
+    status_s: float = Field(default=60.0, ge=1, le=86400)
+    """Time between two status events with speed, width and exposure of a running roll, s."""
     beacon_s: float = Field(default=1.0, ge=0.05, le=60)
     """Time between two beacons, s."""
     high_water_mark: int = Field(default=10_000, ge=1, le=1_000_000)

@@ -26,6 +26,8 @@ class InspectionSettings(Settings):
     """Growth of an open defect, along or across, that is worth an update, mm."""
     span_lines: int = Field(default=256, ge=16, le=65536)
     """Lines at the start of each stretch of cloth in which the selvedges are looked for."""
+    follow_lines: int = Field(default=512, ge=16, le=65536)
+    """Lines from one look at the selvedges to the next, where they are followed."""
     advance_px: int | None = Field(default=None, ge=16, multiple_of=16)
     """Lines from one row of tiles to the next; None: tile height less both halos, the least work. Smaller: sooner."""
     batch: int | None = Field(default=None, ge=1, le=256)

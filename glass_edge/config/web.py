@@ -40,6 +40,9 @@ class WebSettings(Settings):
     """`auto`: the selvedges are found in the image; or fixed columns: { left_px = 400, right_px = 4096 }."""
     selvedge_margin_mm: float = Field(default=1.0, ge=0, le=200)
     """Cloth this near to a found selvedge is not scored, mm."""
+    wander_mm: float = Field(default=5.0, ge=0, le=200)
+    """Found selvedges are followed; tiles leave room for this way to either side, mm. 0: they stay where they were
+    found at the start of a stretch."""
 
     @property
     def scale(self) -> WebScale:

@@ -26,6 +26,7 @@ from glass_edge.events.schema import Draft, Kind
 from glass_edge.fabric.defect import Defect, DefectPhase
 from glass_edge.fabric.geometry import ClothSpan, WebBox, WebScale, to_mm
 from glass_edge.fabric.roll import Roll, RollTotals
+from glass_edge.inspection.sink import Progress
 
 _KIND_OF_PHASE = {
     DefectPhase.NEW: Kind.DEFECT_NEW,
@@ -61,6 +62,7 @@ class DraftMaker:
 
     def roll_end(self, end_line: int, totals: RollTotals) -> Draft:
         """The roll ends before web line `end_line`."""
+        width = totals.width
         payload = RollEnd(
             end_line=end_line,
             lines_woven=totals.lines_woven,
@@ -70,6 +72,9 @@ class DraftMaker:
             inspected_m=self._metres(totals.lines_inspected),
             missed_m=self._metres(totals.lines_missed),
             defects=totals.defects,
+            cloth_width_mm=None if width is None else width.mean_mm,
+            cloth_width_least_mm=None if width is None else width.least_mm,
+            cloth_width_greatest_mm=None if width is None else width.greatest_mm,
         )
         return self._draft(Kind.ROLL_END, payload, is_partial=False)
 
@@ -139,15 +144,30 @@ class DraftMaker:
         return self._draft(Kind.ENGINE_ACTIVATED, payload)
 
     def status(
-        self, state: StationState, *, roll_lines: int = 0, fault_code: str | None = None, message: str | None = None
+        self,
+        state: StationState,
+        *,
+        roll_lines: int = 0,
+        fault_code: str | None = None,
+        message: str | None = None,
+        figures: Progress | None = None,
     ) -> Draft:
         """State of the station after `roll_lines` lines of the open roll; a fault has both a code and a message."""
+        told: dict[str, float | None] = {}
+        if figures is not None:
+            told = {
+                "web_m_per_min": max(0.0, figures.web_m_per_min),
+                "line_rate_hz": figures.camera.line_rate_hz,
+                "exposure_headroom": figures.camera.exposure_headroom,
+                "cloth_width_mm": figures.cloth_width_mm,
+            }
         payload = Status(
             state=state,
             fault_code=fault_code,
             message=None if message is None else _shortened(message),
             roll_m=self._metres(roll_lines),
             roll_lines=roll_lines,
+            **told,
         )
         return self._draft(Kind.STATUS, payload)
 

@@ -84,6 +84,12 @@ class RollEnd(Document):
     missed_m: Length
     defects: Count
     """Defects found on the roll."""
+    cloth_width_mm: float | None = Field(default=None, gt=0)
+    """Mean width of the cloth, selvedge to selvedge, mm; null where no line showed both selvedges."""
+    cloth_width_least_mm: float | None = Field(default=None, gt=0)
+    """Least width, mm."""
+    cloth_width_greatest_mm: float | None = Field(default=None, gt=0)
+    """Greatest width, mm."""
 
     @model_validator(mode="after")
     def _adds_up(self) -> RollEnd:
@@ -198,7 +204,7 @@ class EngineActivated(Document):
 
 
 class Status(Document):
-    """State of the station, sent when it changes."""
+    """State of the station, sent when it changes, and with its figures from time to time while a roll runs."""
 
     state: StationState
     fault_code: Name | None = None
@@ -209,6 +215,14 @@ class Status(Document):
     """Metres woven on the open roll so far; 0 without one."""
     roll_lines: Count = 0
     """Camera lines of the open roll so far; 0 without one."""
+    web_m_per_min: float | None = Field(default=None, ge=0)
+    """Speed of the cloth over the last seconds, m/min; 0: it stands; null where no figures are told."""
+    line_rate_hz: float | None = Field(default=None, ge=0)
+    """Lines a second while the web runs, measured by the camera's own clock; null where it has none."""
+    exposure_headroom: float | None = Field(default=None, le=1)
+    """Part of a line's time that the exposure leaves free; below 0 lines are missed; null where it is not known."""
+    cloth_width_mm: float | None = Field(default=None, gt=0)
+    """Live width of the cloth, selvedge to selvedge, mm; null where a selvedge is out of sight."""
 
     @model_validator(mode="after")
     def _fault(self) -> Status:

@@ -39,7 +39,7 @@ from glass_edge.events.payloads import (
 )
 
 MAJOR_VERSION = 1
-MINOR_VERSION = 0
+MINOR_VERSION = 1
 SCHEMA_VERSION = f"{MAJOR_VERSION}.{MINOR_VERSION}"
 STATION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 EPOCH_PATTERN = r"^[0-9a-f]{32}$"

@@ -24,13 +24,27 @@ class Roll:
 
 
 @dataclass(frozen=True, slots=True)
+class WidthFigures:
+    """Width of the cloth over a roll, selvedge to selvedge, mm."""
+
+    mean_mm: float
+    least_mm: float
+    greatest_mm: float
+
+
+@dataclass(frozen=True, slots=True)
 class RollTotals:
-    """Sums over a roll; lengths in camera lines so that they add up exactly."""
+    """Sums over a roll; lengths in camera lines so that they add up exactly.
+
+    Attributes:
+        width: where both selvedges were seen; None: nowhere.
+    """
 
     lines_woven: int
     lines_inspected: int
     lines_missed: int
     defects: int
+    width: WidthFigures | None = None
 
     def __post_init__(self) -> None:
         if self.lines_inspected + self.lines_missed != self.lines_woven:

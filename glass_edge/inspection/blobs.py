@@ -104,6 +104,11 @@ class BlobLabeller:
         self._row += n
         return step
 
+    @property
+    def oldest_row(self) -> int | None:
+        """First row of the oldest open blob; None without one."""
+        return min((blob.first_row for blob in self._border), default=None)
+
     def flush(self) -> BlobStep:
         """End of the segment: closes every open blob."""
         step = BlobStep(closed=sorted(self._border, key=lambda blob: blob.serial))

@@ -13,7 +13,14 @@ import queue
 
 import numpy as np
 
-from glass_edge.acquisition.camera import Camera, EndOfLinesError, LineBlock, TellsFaults
+from glass_edge.acquisition.camera import (
+    Camera,
+    EndOfLinesError,
+    LineBlock,
+    MeasuresItself,
+    TellsAlarms,
+    TellsFaults,
+)
 from glass_edge.errors import InputError
 from glass_edge.inspection.coverage import GapReason
 from glass_edge.inspection.messages import Arrival, MissedLines
@@ -89,13 +96,19 @@ class CameraStage:
             if block is not None:
                 self._take(block, camera)
             elif isinstance(camera, TellsFaults):
-                self._tell(camera.take_faults())
+                for message in camera.take_faults():
+                    self._fault("camera", message)
+            if isinstance(camera, MeasuresItself):
+                self._state.camera = camera.figures()
+            if isinstance(camera, TellsAlarms):
+                for alarm in camera.take_alarms():
+                    self._fault(alarm.kind, alarm.message)
+            if block is None:
+                self._tell()
 
-    def _tell(self, messages: tuple[str, ...]) -> None:
+    def _tell(self) -> None:
         """What is wrong while no lines come; where the queue is full it waits for the next block."""
-        for message in messages:
-            self._fault("camera", message)
-        if not messages or self._missed:
+        if not self._faults or self._missed:
             return
         with contextlib.suppress(queue.Full):
             self._outbox.put_nowait(Arrival(None, faults=tuple(self._faults)))

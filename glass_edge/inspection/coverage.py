@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from glass_edge.fabric.roll import RollTotals
+from glass_edge.fabric.roll import RollTotals, WidthFigures
 
 
 class GapReason(StrEnum):
@@ -87,9 +87,9 @@ class CoverageLedger:
         """Book [first_line, end_line) as not inspected."""
         self._missed += self._advance(first_line, end_line)
 
-    def totals(self, defects: int) -> RollTotals:
+    def totals(self, defects: int, width: WidthFigures | None = None) -> RollTotals:
         """The sums so far."""
-        return RollTotals(self._next_line - self._first_line, self._inspected, self._missed, defects)
+        return RollTotals(self._next_line - self._first_line, self._inspected, self._missed, defects, width)
 
     def _advance(self, first_line: int, end_line: int) -> int:
         if first_line != self._next_line or end_line <= first_line:

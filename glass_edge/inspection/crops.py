@@ -47,6 +47,10 @@ class CropRing:
         self._bytes = 0
         self._view = view
 
+    def look_at(self, view: ClothSpan) -> None:
+        """The cloth lies elsewhere from now on."""
+        self._view = view
+
     def add_lines(self, first_line: int, lines: NDArray[np.uint8]) -> None:
         """Keep lines uint8 (n, width[, 3]); held by reference, not copied."""
         self._lines.append((first_line, lines))

@@ -18,10 +18,13 @@ from glass_edge.config.inspection import InspectionSettings
 from glass_edge.fabric.defect import Defect, DefectPhase
 from glass_edge.fabric.geometry import WebScale
 from glass_edge.fabric.roll import Roll, RollTotals
+from glass_edge.inspection.cloth_place import ClothPlace, PlaceTrack, reflect_outside, silence_outside
+from glass_edge.inspection.cloth_width import ClothWidth
 from glass_edge.inspection.coverage import CoverageGap, CoverageLedger
 from glass_edge.inspection.crops import CropRing
 from glass_edge.inspection.messages import (
     Arrival,
+    ClothMoved,
     EndOfRun,
     ForDefects,
     LinesSeen,
@@ -37,6 +40,7 @@ from glass_edge.inspection.selvedge_zone import lower_selvedges
 from glass_edge.inspection.sink import DefectCrop, Fault, InspectionSink, Latency, Progress
 from glass_edge.inspection.smoothing import StripSmoother
 from glass_edge.inspection.tracker import DefectRules, DefectTracker
+from glass_edge.inspection.web_speed import WebSpeed
 
 
 class DefectStage:
@@ -87,6 +91,9 @@ class DefectStage:
             margin_lines=math.ceil(settings.crop_margin_mm / scale.mm_per_line),
         )
         self._times = ReceiveTimes()
+        self._places = PlaceTrack()
+        self._width = ClothWidth(scale)
+        self._speed = WebSpeed(scale.mm_per_line)
         self._tracker = DefectTracker(self._rules, scale, stride_px)
         self._roll: Roll | None = None
         self._ledger = CoverageLedger(0)
@@ -133,10 +140,15 @@ class DefectStage:
             case ScoreStrip():
                 self._take_scores(message)
             case SegmentStart():
-                self._start_roll(message.segment.first_line)
+                segment = message.segment
+                self._start_roll(segment.first_line)
                 self._segment = message
-                self._ring.begin(message.segment.cloth)
-                self._sink.segment_started(message.segment)
+                self._places.begin(ClothPlace(segment.first_line, segment.cloth, segment.inspected))
+                self._ring.begin(segment.cloth)
+                self._sink.segment_started(segment)
+            case ClothMoved():
+                self._places.move(message.place)
+                self._ring.look_at(message.place.cloth)
             case SegmentEnd():
                 self._break()
             case MissedLines():
@@ -155,19 +167,22 @@ class DefectStage:
         self._roll = Roll(self._roll_id, self._style.style, first_line)
         self._ledger = CoverageLedger(first_line)
         self._tracker = DefectTracker(self._rules, self._scale, self._stride, roll_first_line=first_line)
+        self._width = ClothWidth(self._scale)
         self._sink.roll_started(self._roll)
 
     def _take_scores(self, strip: ScoreStrip) -> None:
         assert self._segment is not None
         if not self._running:  # first scores of the segment, or the first after a failure of the engine
-            self._tracker.begin(strip.first_line, self._segment.segment.cloth, self._segment.first_cell)
+            self._tracker.begin(strip.first_line, self._places, self._segment.first_cell)
             self._smoothed_line = strip.first_line
             self._running = True
         self._ledger.inspected(strip.first_line, strip.end_line)
         self._scored_line = strip.end_line
-        rows = self._smoother.push(strip.logits)
-        if len(rows):
-            self._smoothed(self._strip_of(rows))
+        for part, place in self._places.pieces(strip):
+            rows = self._smoother.push(reflect_outside(part, place.inspected))
+            if len(rows):
+                self._smoothed(self._strip_of(rows))
+        self._places.forget_before(min(self._smoothed_line, self._tracker.oldest_line))
 
     def _break(self) -> None:
         """The cloth that follows is no neighbour: give out what is held back and end the open defects."""
@@ -188,10 +203,13 @@ class DefectStage:
 
     def _smoothed(self, strip: ScoreStrip) -> None:
         assert self._segment is not None
-        strip = lower_selvedges(strip, self._segment.segment.cloth, self._segment.width_px, self._style.selvedge)
-        self._ring.add_scores(strip)
-        self._sink.scores(strip)
-        self._report(self._tracker.push(strip))
+        for part, place in self._places.pieces(strip):
+            lowered = lower_selvedges(part, place.cloth, self._segment.width_px, self._style.selvedge)
+            judged = silence_outside(lowered, place.inspected)
+            self._ring.add_scores(judged)
+            self._sink.scores(judged)
+            self._width.add(place.cloth, self._segment.width_px, judged.n_lines)
+            self._report(self._tracker.push(judged))
         if self._settings.crops:
             self._keep_first_parts()
 
@@ -255,6 +273,9 @@ class DefectStage:
             block_queue_max=self._state.block_queue_max,
             latency_new=self._latency_new,
             latency_end=self._latency_end,
+            web_m_per_min=self._speed.m_per_min(time.monotonic(), figures.web_lines),
+            cloth_width_mm=self._width.now_mm,
+            camera=self._state.camera,
         )
         self._sink.progress(self.progress)
 
@@ -262,5 +283,5 @@ class DefectStage:
         self._break()
         self._report_progress()
         if self._roll is not None:
-            self.totals = self._ledger.totals(self._tracker.announced)
+            self.totals = self._ledger.totals(self._tracker.announced, self._width.figures)
             self._sink.roll_ended(self._roll, self.totals)

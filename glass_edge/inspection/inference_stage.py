@@ -12,12 +12,16 @@ import time
 
 import numpy as np
 
+from glass_edge.acquisition.camera import LineBlock
 from glass_edge.config.inspection import InspectionSettings
 from glass_edge.engine.base import Engine, EngineError
+from glass_edge.errors import InputError
 from glass_edge.fabric.geometry import ClothSpan, WebScale
+from glass_edge.inspection.cloth_place import ClothPlace
 from glass_edge.inspection.coverage import GapReason
 from glass_edge.inspection.messages import (
     Arrival,
+    ClothMoved,
     EndOfRun,
     ForDefects,
     LinesSeen,
@@ -25,10 +29,11 @@ from glass_edge.inspection.messages import (
     SegmentEnd,
     SegmentStart,
 )
-from glass_edge.inspection.parameters import SpanFinder, inspected_span
+from glass_edge.inspection.parameters import SpanFinder, followed_span, inspected_span
 from glass_edge.inspection.run_state import RunState
 from glass_edge.inspection.score_strip import EdgeLines, FailedLines
 from glass_edge.inspection.segment_head import SegmentHead
+from glass_edge.inspection.selvedge_follower import SelvedgeFollower
 from glass_edge.inspection.sink import Fault, Segment
 from glass_edge.inspection.strip_scorer import Scored, StripScorer
 
@@ -40,8 +45,9 @@ class InferenceStage:
         engine: not yet entered.
         inbox, outbox: bounded queues from the camera thread and to the defects thread.
         state: flags of the run.
-        cloth: fixed span of the cloth, or the function that finds it at the start of each segment.
+        cloth: fixed span of the cloth, or the function that finds it at the start of each segment and follows it.
         selvedge_margin_mm: strip inside each selvedge that is not inspected; at least the halo.
+        wander_mm: way of a found selvedge that the tiles leave room for; 0: not followed.
         halo_px: of the bundle.
         scale: size of a pixel, for the selvedge margin.
         settings: of the inspection.
@@ -56,6 +62,7 @@ class InferenceStage:
         *,
         cloth: ClothSpan | SpanFinder,
         selvedge_margin_mm: float,
+        wander_mm: float,
         halo_px: int,
         scale: WebScale,
         settings: InspectionSettings,
@@ -68,7 +75,11 @@ class InferenceStage:
         self._margin_mm = selvedge_margin_mm
         self._settings = settings
         self._halo_px = halo_px
+        self._wander_mm = wander_mm
         self._head = SegmentHead(cloth, settings.span_lines)
+        self._follower: SelvedgeFollower | None = None
+        if wander_mm > 0 and not isinstance(cloth, ClothSpan):
+            self._follower = SelvedgeFollower(cloth, settings.follow_lines)
         self._scorer = StripScorer(engine, halo_px=halo_px, advance_px=settings.advance_px, batch=settings.batch)
         self._source = ""
         self._received_line: int | None = None  # after the last line taken in
@@ -134,16 +145,19 @@ class InferenceStage:
         if block is None:
             self._input_ended = True
             return
-        self._state.inference.lines_received += block.n_lines
-        self._received_line = block.end_line
-        if self._delivered_line is None:
-            self._delivered_line = block.first_line
+        self._receive(block)
         self._source = block.source
         seen = LinesSeen(block.first_line, block.lines, block.received_monotonic_s)
+        self._take_lines(seen)
+
+    def _take_lines(self, seen: LinesSeen) -> None:
+        """Lines of the web's order: to the open segment, or to the head of the next one."""
+        rest: LinesSeen | None = seen
         if self._scorer.plan is not None:
-            self._feed(seen)
+            rest = self._feed(seen)
+        if rest is None:
             return
-        self._head.put(seen)
+        self._head.put(rest)
         while self._scorer.plan is None and self._head.is_enough():
             self._start_segment()
 
@@ -159,17 +173,68 @@ class InferenceStage:
             return
         self._cloth_was_missing = False
         width, channels = self._head.line_shape
-        inspected = inspected_span(
-            found, width, self._margin_mm, self._scale, halo_px=self._halo_px, stride_px=self._engine.score_stride_px
-        )
-        plan = self._scorer.begin(first_line, width, channels, inspected)
+        inspected = self._inspected(found, width)
+        covered = inspected
+        if self._follower is not None:
+            self._follower.begin(first_line, found)
+            covered = followed_span(
+                inspected,
+                found,
+                width,
+                self._wander_mm,
+                self._scale,
+                halo_px=self._halo_px,
+                stride_px=self._engine.score_stride_px,
+            )
+        plan = self._scorer.begin(first_line, width, channels, covered)
         self._outbox.put(SegmentStart(Segment(first_line, found, inspected, self._source), plan.first_cell, width))
         for seen in self._head.take_all():
-            self._feed(seen)
+            self._take_lines(seen)
 
-    def _feed(self, seen: LinesSeen) -> None:
-        self._outbox.put(seen)
-        self._deliver(self._scorer.push(seen.lines))
+    def _inspected(self, cloth: ClothSpan, width_px: int) -> ClothSpan:
+        stride = self._engine.score_stride_px
+        return inspected_span(cloth, width_px, self._margin_mm, self._scale, halo_px=self._halo_px, stride_px=stride)
+
+    def _feed(self, seen: LinesSeen) -> LinesSeen | None:
+        """Lines to the open segment; what is left of them where it ended because the cloth went away."""
+        rest: LinesSeen | None = seen
+        while rest is not None:
+            piece, rest = rest, None
+            if self._follower is not None:
+                piece, rest = _cut_lines(piece, self._follower.lines_to_look(piece.first_line))
+            self._outbox.put(piece)
+            self._deliver(self._scorer.push(piece.lines))
+            if self._follower is not None and not self._follow(self._follower, piece):
+                self._deliver(self._scorer.end())
+                self._outbox.put(SegmentEnd())
+                return rest
+        return None
+
+    def _follow(self, follower: SelvedgeFollower, piece: LinesSeen) -> bool:
+        """Tell where the cloth is now; False when it is where no tile is, or nowhere."""
+        moved = follower.see(piece)
+        line, width = piece.first_line + len(piece.lines), piece.lines.shape[1]
+        if follower.is_lost:
+            self._outbox.put(Fault("no_cloth_found", f"to line {line}: the cloth is not seen any more"))
+            return False
+        if moved is None:
+            return True
+        assert self._scorer.plan is not None
+        covered = self._scorer.plan.span
+        try:
+            inspected = self._inspected(moved, width)
+        except InputError as error:
+            self._outbox.put(Fault("web_moved", f"to line {line}: {error}"))
+            return False
+        if inspected.left_px < covered.left_px or inspected.right_px > covered.right_px:
+            told = (
+                f"the web wandered by more than wander_mm = {self._wander_mm:g} since its selvedges were looked for "
+                f"last; they are looked for again from line {line} on, and the halo before and behind is not inspected"
+            )
+            self._outbox.put(Fault("web_moved", told))
+            return False
+        self._outbox.put(ClothMoved(ClothPlace(line, moved, inspected)))
+        return True
 
     def _end_segment(self) -> None:
         while self._scorer.plan is None and self._head.n_lines:
@@ -215,10 +280,17 @@ class InferenceStage:
         if arrival.block is None:
             self._input_ended = arrival.is_end
             return
+        self._receive(arrival.block)
+
+    def _receive(self, block: LineBlock) -> None:
+        """The block is here, to be inspected or to be accounted for."""
+        figures = self._state.inference
+        before = block.first_line if self._received_line is None else self._received_line
+        figures.lines_received += block.n_lines
+        figures.web_lines += block.end_line - before
+        self._received_line = block.end_line
         if self._delivered_line is None:
-            self._delivered_line = arrival.block.first_line
-        self._state.inference.lines_received += arrival.block.n_lines
-        self._received_line = arrival.block.end_line
+            self._delivered_line = block.first_line
 
     def _miss_until(self, end_line: int | None) -> None:
         if end_line is not None and self._delivered_line is not None and end_line > self._delivered_line:
@@ -231,3 +303,11 @@ class InferenceStage:
         while not self._input_ended:
             self._pass_over(self._inbox.get())
         self._miss_until(self._received_line)
+
+
+def _cut_lines(seen: LinesSeen, n: int) -> tuple[LinesSeen, LinesSeen | None]:
+    """The first `n` lines, and the rest if there is one."""
+    if len(seen.lines) <= n:
+        return seen, None
+    rest = LinesSeen(seen.first_line + n, seen.lines[n:], seen.received_monotonic_s)
+    return LinesSeen(seen.first_line, seen.lines[:n], seen.received_monotonic_s), rest

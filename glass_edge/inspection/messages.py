@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glass_edge.acquisition.camera import LineBlock
+from glass_edge.inspection.cloth_place import ClothPlace
 from glass_edge.inspection.coverage import GapReason
 from glass_edge.inspection.score_strip import ScoreStrip
 from glass_edge.inspection.sink import Fault, Segment
@@ -49,6 +50,13 @@ class SegmentStart:
 
 
 @dataclass(frozen=True, slots=True)
+class ClothMoved:
+    """The cloth of the open segment lies elsewhere from a line on whose scores are still to come."""
+
+    place: ClothPlace
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentEnd:
     """No more scores of the segment will come."""
 
@@ -67,5 +75,5 @@ class EndOfRun:
     """The last message of the inference thread."""
 
 
-ForDefects = SegmentStart | SegmentEnd | LinesSeen | ScoreStrip | MissedLines | Fault | EndOfRun
+ForDefects = SegmentStart | ClothMoved | SegmentEnd | LinesSeen | ScoreStrip | MissedLines | Fault | EndOfRun
 """Messages of the inference thread to the defects thread."""

@@ -106,3 +106,34 @@ def inspected_span(
             "or an engine with a smaller halo"
         )
     return ClothSpan(left, right)
+
+
+def followed_span(
+    inspected: ClothSpan,
+    cloth: ClothSpan,
+    image_width_px: int,
+    wander_mm: float,
+    scale: WebScale,
+    *,
+    halo_px: int,
+    stride_px: int,
+) -> ClothSpan:
+    """The columns that tiles must cover so that the cloth may wander by `wander_mm` to either side, whole cells.
+
+    Args:
+        inspected: what is inspected now, see `inspected_span`.
+        cloth: where the cloth lies now; a side where it leaves the image has no selvedge to follow.
+        image_width_px: pixels of a line.
+        wander_mm: way of a selvedge, mm.
+        scale: size of a pixel.
+        halo_px, stride_px: of the bundle.
+    """
+    wander_px = math.ceil(wander_mm / scale.mm_per_px)
+    first = -(-halo_px // stride_px) * stride_px
+    last = (image_width_px - halo_px) // stride_px * stride_px
+    left, right = inspected.left_px, inspected.right_px
+    if cloth.left_px > 0:
+        left = min(left, max(first, (left - wander_px) // stride_px * stride_px))
+    if cloth.right_px < image_width_px:
+        right = max(right, min(last, -(-(right + wander_px) // stride_px) * stride_px))
+    return ClothSpan(left, right)

@@ -46,6 +46,7 @@ class InspectionPipeline:
             GlassEdgeError when there is none.
         selvedge_margin_mm: strip inside each selvedge that is not inspected; at least the halo. Where the cloth leaves
             the camera's view, it is the halo.
+        wander_mm: a selvedge that was found is followed over this way to either side; 0: not at all.
         settings: of the inspection.
         live: the camera cannot wait and blocks are lost (and reported) when the queue is full; False for replays,
             which wait instead.
@@ -65,6 +66,7 @@ class InspectionPipeline:
         scale: WebScale,
         cloth: ClothSpan | SpanFinder,
         selvedge_margin_mm: float = 0.0,
+        wander_mm: float = 0.0,
         settings: InspectionSettings | None = None,
         live: bool,
     ) -> None:
@@ -82,6 +84,7 @@ class InspectionPipeline:
             self._state,
             cloth=cloth,
             selvedge_margin_mm=selvedge_margin_mm,
+            wander_mm=wander_mm,
             halo_px=style.halo_px,
             scale=scale,
             settings=settings,

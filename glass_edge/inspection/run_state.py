@@ -9,12 +9,15 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+from glass_edge.acquisition.camera import CameraFigures
+
 
 @dataclass(slots=True)
 class InferenceFigures:
     """Counters written by the inference thread alone."""
 
     lines_received: int = 0
+    web_lines: int = 0  # from the first block to the last one's end, lost lines included
     tiles: int = 0
     busy_s: float = 0.0
 
@@ -28,6 +31,7 @@ class RunState:
         stop: no more lines are read.
         engine_ready: the engine is warm, or could not be started.
         started_monotonic_s: when the engine was ready.
+        camera: what the camera measures of itself, written by the camera thread alone.
     """
 
     stop_drain_s: float
@@ -36,6 +40,7 @@ class RunState:
     started_monotonic_s: float = field(default_factory=time.monotonic)
     inference: InferenceFigures = field(default_factory=InferenceFigures)
     block_queue_max: int = 0
+    camera: CameraFigures = CameraFigures()
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _error: BaseException | None = None
     _drain_until_s: float | None = None

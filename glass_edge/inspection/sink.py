@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from glass_edge.acquisition.camera import CameraFigures
 from glass_edge.fabric.defect import Defect
 from glass_edge.fabric.geometry import ClothSpan, WebBox
 from glass_edge.fabric.roll import Roll, RollTotals
@@ -99,6 +100,9 @@ class Progress:
         block_queue, strip_queue: items waiting before the inference and before the defects thread.
         block_queue_max: most blocks that ever waited.
         latency_new, latency_end: from a defect's last known line to its `new` and its `end`.
+        web_m_per_min: speed of the web over the last seconds, lines that were lost included.
+        cloth_width_mm: live width; None where a selvedge is out of sight.
+        camera: what the camera measures of itself.
     """
 
     elapsed_s: float = 0.0
@@ -115,6 +119,9 @@ class Progress:
     block_queue_max: int = 0
     latency_new: Latency = Latency()
     latency_end: Latency = Latency()
+    web_m_per_min: float = 0.0
+    cloth_width_mm: float | None = None
+    camera: CameraFigures = CameraFigures()
 
 
 class InspectionSink(Protocol):

@@ -14,8 +14,9 @@ import math
 from dataclasses import dataclass
 
 from glass_edge.fabric.defect import Defect, DefectPhase, shape_of
-from glass_edge.fabric.geometry import ClothSpan, MmBox, WebBox, WebScale, to_mm
+from glass_edge.fabric.geometry import MmBox, WebBox, WebScale, to_mm
 from glass_edge.inspection.blobs import Blob, BlobLabeller, BlobStep
+from glass_edge.inspection.cloth_place import PlaceTrack
 from glass_edge.inspection.score_strip import ScoreStrip
 
 
@@ -64,7 +65,7 @@ class DefectTracker:
         self._first_line = 0
         self._end_line = 0
         self._first_cell = 0
-        self._cloth = ClothSpan(0, 1)
+        self._places = PlaceTrack()
         self._open: dict[int, Blob] = {}
         self._reported: dict[int, MmBox] = {}
 
@@ -73,11 +74,17 @@ class DefectTracker:
         """Defects announced so far, those that merged into others later included."""
         return self._next_id - 1
 
-    def begin(self, first_line: int, cloth: ClothSpan, first_cell: int) -> None:
-        """Start a segment at web line `first_line`; `cloth` gives the left selvedge and clips the boxes."""
+    def begin(self, first_line: int, places: PlaceTrack, first_cell: int) -> None:
+        """Start a segment at web line `first_line`; `places` gives the left selvedge and clips the boxes."""
         self._first_line = self._end_line = first_line
-        self._cloth = cloth
+        self._places = places
         self._first_cell = first_cell
+
+    @property
+    def oldest_line(self) -> int:
+        """First line of the oldest open component, announced or not; else the line after the last."""
+        rows = self._labeller.oldest_row
+        return self._end_line if rows is None else self._first_line + rows * self._stride
 
     def push(self, strip: ScoreStrip) -> list[Defect]:
         """Take smoothed scores that follow the ones before; returns the reports in order."""
@@ -136,21 +143,26 @@ class DefectTracker:
         stride = self._stride
         left = (self._first_cell + blob.first_column) * stride
         right = (self._first_cell + blob.end_column) * stride
+        first_line = self._first_line + blob.first_row * stride
+        end_line = min(self._first_line + blob.end_row * stride, self._end_line)
         # Cells at the rim of the cloth and in the last row of a segment may reach beyond it; the box does not.
-        box = WebBox(
-            max(left, self._cloth.left_px),
-            min(right, self._cloth.right_px),
-            self._first_line + blob.first_row * stride,
-            min(self._first_line + blob.end_row * stride, self._end_line),
+        cloth = self._places.hull(first_line, end_line)
+        box = WebBox(max(left, cloth.left_px), min(right, cloth.right_px), first_line, end_line)
+        box_mm = to_mm(
+            box,
+            self._scale,
+            left_selvedge_px=self._places.at(first_line).cloth.left_px,
+            roll_first_line=self._roll_first_line,
         )
-        box_mm = to_mm(box, self._scale, left_selvedge_px=self._cloth.left_px, roll_first_line=self._roll_first_line)
+        # A cell's width is that of the pixels of its box.
+        mm_per_px = box_mm.width_mm / (box.right_px - box.left_px)
         return Defect(
             defect_id=blob.defect_id,
             phase=phase,
             shape=shape_of(box_mm.width_mm, box_mm.length_mm),
             box_px=box,
             box_mm=box_mm,
-            area_mm2=blob.area * self._cell_mm2,
+            area_mm2=blob.area * self._stride**2 * mm_per_px * self._scale.mm_per_line,
             peak_score=_sigmoid(blob.peak),
             mean_score=blob.score_sum / blob.area,
             peak_logit=blob.peak,

@@ -6,6 +6,7 @@ disk before its `defect.end` names it; pictures that cannot be kept cost one fau
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from glass_edge.events.drafts import DraftMaker
@@ -16,7 +17,7 @@ from glass_edge.fabric.geometry import ClothSpan, WebScale
 from glass_edge.fabric.roll import Roll, RollTotals
 from glass_edge.inspection.coverage import CoverageGap
 from glass_edge.inspection.score_strip import ScoreStrip
-from glass_edge.inspection.sink import DefectCrop, Fault, QuietSink
+from glass_edge.inspection.sink import DefectCrop, Fault, Progress, QuietSink
 from glass_edge.service.crops import CropsFullError, CropStore
 
 Emit = Callable[[Draft], Event]
@@ -32,15 +33,25 @@ class EventSink(QuietSink):
         is_simulated: True for replays and simulated looms.
         crops: where pictures are kept, None for none.
         span: the cloth's columns where they are fixed.
+        status_s: time between two status events with figures, s; None: none.
     """
 
     def __init__(
-        self, emit: Emit, *, scale: WebScale, is_simulated: bool, crops: CropStore | None, span: ClothSpan | None
+        self,
+        emit: Emit,
+        *,
+        scale: WebScale,
+        is_simulated: bool,
+        crops: CropStore | None,
+        span: ClothSpan | None,
+        status_s: float | None = None,
     ) -> None:
         self._emit = emit
         self._maker = DraftMaker(None, scale, is_simulated)
         self._crops = crops
         self._span = span
+        self._status_s = status_s
+        self._next_status_s = 0.0
         self._end_line = 0
         self._crops_failing = False
         self.is_in_error = False
@@ -49,6 +60,8 @@ class EventSink(QuietSink):
         """roll.start, and the state ContinuousExecution."""
         self._maker = DraftMaker(roll, self._maker.scale, self._maker.is_simulated)
         self._end_line = roll.first_line
+        if self._status_s is not None:
+            self._next_status_s = time.monotonic() + self._status_s
         if self._crops is not None:
             self._crops.start_roll(roll.roll_id)
         self._emit(self._maker.roll_start(self._span))
@@ -75,6 +88,15 @@ class EventSink(QuietSink):
         else:
             state = StationState.READY if self._maker.roll is None else StationState.CONTINUOUS_EXECUTION
         self._status(state, fault.kind, fault.message)
+
+    def progress(self, progress: Progress) -> None:
+        """From time to time a status event with the figures; the last ones come with the roll's end."""
+        now_s = time.monotonic()
+        if self._status_s is None or self._maker.roll is None or now_s < self._next_status_s:
+            return
+        self._next_status_s = now_s + self._status_s
+        lines = self._end_line - self._maker.roll.first_line
+        self._emit(self._maker.status(StationState.CONTINUOUS_EXECUTION, roll_lines=lines, figures=progress))
 
     def roll_ended(self, roll: Roll, totals: RollTotals) -> None:
         """roll.end."""

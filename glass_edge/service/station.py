@@ -68,6 +68,7 @@ class Station:
         self.name = name
         self._is_simulated = is_simulated
         self._output = output
+        self._status_s = events.status_s
         self._crops: CropStore | None = None
         self.publisher = Publisher(events, name)
         self._in_error = False
@@ -127,6 +128,7 @@ class Station:
                 is_simulated=self._is_simulated,
                 crops=self._crops if job.inspection.crops else None,
                 span=job.fixed_span,
+                status_s=self._status_s,
             )
             tally = _Tally()
             pipeline = self._pipeline(job, engine, FanOutSink([sink, tally, *watchers]))
@@ -154,6 +156,7 @@ class Station:
             scale=job.web.scale,
             cloth=job.cloth,
             selvedge_margin_mm=job.web.selvedge_margin_mm,
+            wander_mm=job.web.wander_mm,
             settings=job.inspection,
             live=job.live,
         )

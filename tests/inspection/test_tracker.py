@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from glass_edge.fabric.defect import Defect, DefectPhase, DefectShape
 from glass_edge.fabric.geometry import ClothSpan, WebScale
+from glass_edge.inspection.cloth_place import PlaceTrack
 from glass_edge.inspection.score_strip import ScoreStrip
 from glass_edge.inspection.tracker import DefectRules, DefectTracker
 
@@ -37,7 +38,7 @@ def _run(
     first_cell: int = 0,
 ) -> list[Defect]:
     n_lines = n_lines or len(logits) * STRIDE
-    tracker.begin(first_line, cloth, first_cell)
+    tracker.begin(first_line, PlaceTrack.still(cloth), first_cell)
     reports, row = [], 0
     for part in np.split(logits, cuts):
         if len(part):
@@ -152,7 +153,7 @@ def test_a_defect_of_hundreds_of_metres_is_one_id_and_ids_go_on_after_a_break() 
     tracker = DefectTracker(_rules(update_step_mm=1000.0), SCALE, STRIDE)
     piece = np.full((50, 4), -1, np.float32)
     piece[:, 2] = 1
-    tracker.begin(0, ClothSpan(0, 16), 0)
+    tracker.begin(0, PlaceTrack.still(ClothSpan(0, 16)), 0)
     reports = []
     for k in range(1000):
         reports += tracker.push(ScoreStrip(k * 200, (k + 1) * 200, STRIDE, 0, piece))
