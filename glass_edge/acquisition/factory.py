@@ -14,7 +14,7 @@ from glass_edge.config.camera import CameraSettings, GenicamCameraSettings, Repl
 from glass_edge.config.web import WebSettings
 
 if TYPE_CHECKING:
-    from glass_edge.acquisition.genicam_camera import LoadCorrection
+    from glass_edge.acquisition.correction import LoadCorrection
 
 
 def open_camera(camera: CameraSettings, web: WebSettings, *, load_correction: LoadCorrection | None = None) -> Camera:

@@ -9,17 +9,16 @@ away for `give_up_s` ends the roll.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glass_edge.acquisition.camera import CameraHealth, LineBlock
+from glass_edge.acquisition.camera import Alarm, CameraFigures, CameraHealth, LineBlock
+from glass_edge.acquisition.correction import Correction, LoadCorrection
 from glass_edge.acquisition.genicam_process import ProcessFeed, ask
 from glass_edge.acquisition.genicam_spec import CameraFacts, FeedLimits, GenicamSpec, find_producers
 from glass_edge.acquisition.genicam_thread import ThreadFeed
@@ -28,10 +27,6 @@ from glass_edge.config.camera import GenicamCameraSettings
 from glass_edge.config.camera_profile import CameraProfile, load_profile
 from glass_edge.errors import InputError
 
-Correct = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-"""Corrects lines into an array of its own."""
-LoadCorrection = Callable[[Path, CameraFacts], Correct]
-"""Loads the flat field in a file, for a camera; an InputError where it is another's."""
 _HOLD_S = (0.5, 2.0)  # a block whose end is not known waits so long, at least and at most, for the one after it
 
 
@@ -94,11 +89,11 @@ class GenicamCamera:
         self._mm_per_line = mm_per_line
         self._spec = genicam_spec(settings)
         self._facts = probe(self._spec, settings.open_timeout_s)
-        self._correct: Correct | None = None
+        self._correction: Correction | None = None
         if settings.flat_field is not None:
             if load_correction is None:
                 raise InputError("[camera] flat_field cannot be used here: leave it out")
-            self._correct = load_correction(settings.flat_field, self._facts)
+            self._correction = load_correction(settings, self._facts)
         self._feed: Feed | None = None
         self._reset()
 
@@ -139,6 +134,16 @@ class GenicamCamera:
         return 0
 
     @property
+    def counts_per_line(self) -> float | None:
+        """Encoder counts from line to line; None where the camera sends none and lines are counted without."""
+        return self._spec.profile.counts_per_line if "encoder" in self._facts.chunks else None
+
+    @property
+    def encoder_bits(self) -> int:
+        """Width of the encoder's counter."""
+        return self._spec.profile.encoder_bits
+
+    @property
     def measured(self) -> Measured:
         """Line rate, speed and headroom so far."""
         rate, exposure = self._counter.line_rate_hz, self._spec.profile.exposure_us
@@ -148,6 +153,11 @@ class GenicamCamera:
             None if rate is None or exposure is None else 1.0 - exposure * 1e-6 * rate,
             self._counter.counts,
         )
+
+    def figures(self) -> CameraFigures:
+        """See `camera.MeasuresItself`."""
+        seen = self.measured
+        return CameraFigures(seen.line_rate_hz, seen.exposure_headroom)
 
     @property
     def process_id(self) -> int | None:
@@ -168,6 +178,8 @@ class GenicamCamera:
         )
         self._feed = kind(self._spec, limits)
         try:
+            if self._correction is not None:
+                self._correction.begin()
             facts = self._feed.open()
             if (facts.width_px, facts.channels) != (self.width_px, self.channels):
                 raise InputError(f"the camera's lines changed from {self.width_px} to {facts.width_px} px; start again")
@@ -184,6 +196,8 @@ class GenicamCamera:
         if self._feed is not None:
             self._feed.close()
             self._feed = None
+            if self._correction is not None:
+                self._correction.end()
 
     def read(self, timeout_s: float) -> LineBlock | None:
         """Next block; see `camera.Camera.read`.
@@ -214,6 +228,11 @@ class GenicamCamera:
         self._faults = []
         return tuple(told)
 
+    def take_alarms(self) -> tuple[Alarm, ...]:
+        """See `camera.TellsAlarms`: a lamp that cannot be followed any more."""
+        told = () if self._correction is None else self._correction.take_faults()
+        return tuple(Alarm("lamp", text) for text in told)
+
     def _encoder_after(self, feed: Feed, tags: BlockTags, deadline_s: float) -> tuple[bool, int | None]:
         """Whether the block can be placed now, and the encoder at the block after it.
 
@@ -240,7 +259,7 @@ class GenicamCamera:
             self._feed.release()
             return None
         fresh = view[placement.skip_lines : placement.skip_lines + placement.n_lines]
-        lines = fresh.copy() if self._correct is None else self._correct(fresh)
+        lines = fresh.copy() if self._correction is None else self._correction.apply(fresh)
         self._feed.release()
         counter = self._counter
         age_s = time.monotonic() - tags.received_monotonic_s

@@ -47,6 +47,10 @@ def make_virtual_loom(settings: VirtualLoomSettings, cloth: Camera) -> Path:
         raise InputError("virtual_loom.cloth has no lines")
     lines = np.concatenate(pieces)
     with VirtualLoom.create(
-        settings.folder, lines, line_rate_hz=settings.line_rate_hz, counts_per_line=settings.counts_per_line
+        settings.folder,
+        lines,
+        serial=settings.serial,
+        line_rate_hz=settings.line_rate_hz,
+        counts_per_line=settings.counts_per_line,
     ) as loom:
         return loom.cti

@@ -74,6 +74,8 @@ class VirtualLoomSettings(Settings):
     """Lines of cloth a second."""
     counts_per_line: int = Field(default=1, ge=1, le=65536)
     """Encoder counts a line."""
+    serial: str = Field(default="LOOM-1", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")
+    """Serial number of its camera; of several on one machine each needs its own."""
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
@@ -99,6 +101,10 @@ class GenicamCameraSettings(Settings):
     """What the camera is set to (docs/how-to/connect-a-camera.md); left out: it stays as it is."""
     flat_field: Path | None = None
     """Flat field of the camera at its place, made by `glass-edge calibrate flat-field`."""
+    lamp_drift: bool = True
+    """True: the flat field follows the lamp, and what is known of it is kept beside it (NAME.lamp.json): by the picture
+    beside the cloth where [web] span has fixed columns that leave 64 px beside it, else by the mean of the whole line,
+    which must be the style's. False: the flat field stays as it was measured."""
     simulated: bool = False
     """True: what the camera shows is no live cloth (known simulators say so themselves)."""
     process: bool = True

@@ -112,7 +112,7 @@ def test_a_lamp_that_fades_is_followed_up_to_the_bound(beside: bool) -> None:
     for _ in range(60):
         follower.apply(np.clip(cloth * 0.5, 0, 255).astype(np.uint8))
     assert follower.at_bound
-    assert follower.gain <= 1.25
+    assert follower.gain <= 1 / 0.75
     before = follower.gain
     follower.apply(np.zeros((256, 800), np.uint8))
     assert follower.gain == before
