@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from glass_edge.calibration.cloth_look import ClothLook, Seen, zone_array
 from glass_edge.calibration.weave_spectrum import likeness, scale_ratio
+from glass_edge.config.fit_check import CheckLimits
 
 
 class Alarm(StrEnum):
@@ -26,31 +27,7 @@ class Alarm(StrEnum):
     SCALE_ALONG = "scale_along"
     SCALE_ACROSS = "scale_across"
     WEAVE = "weave"
-
-
-@dataclass(frozen=True, slots=True)
-class CheckLimits:
-    """From where on an alarm is raised; each a relative change.
-
-    What the pictures learnt from differed by is added to those of brightness, shading and scale.
-
-    Attributes:
-        focus: loss of sharpness, the median over the zones; a zone alone may lose half as much again.
-        brightness: mean grey.
-        saturated: share of saturated pixels above the known one.
-        shading: a zone's grey against the rest of the line.
-        scale_along: lines a repeat.
-        scale_across: pixels a repeat.
-        weave: least share of the known weave's peaks that must be seen.
-    """
-
-    focus: float = 0.3
-    brightness: float = 0.2
-    saturated: float = 0.01
-    shading: float = 0.12
-    scale_along: float = 0.1
-    scale_across: float = 0.03
-    weave: float = 0.4
+    CLOTH = "cloth"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +44,11 @@ def check_fit(seen: Seen, look: ClothLook, limits: CheckLimits | None = None) ->
     """Alarms of one picture against its style's look, none when all fits."""
     limits = limits or CheckLimits()
     return (*_scale(seen, look, limits), *_light(seen, look, limits), *_focus(seen, look, limits))
+
+
+def no_cloth(why: str) -> Finding:
+    """The alarm of a picture that shows no cloth to measure, which `look_at` refused with the sentence `why`."""
+    return Finding(Alarm.CLOTH, 0.0, 0.0, why)
 
 
 def _scale(seen: Seen, look: ClothLook, limits: CheckLimits) -> list[Finding]:

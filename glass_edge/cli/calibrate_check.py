@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from glass_edge.calibration.cloth_look import Seen
     from glass_edge.calibration.fit_check import Finding
     from glass_edge.calibration.line_scale import LineScale
+    from glass_edge.config.fit_check import CheckLimits
 
 _Images = Annotated[list[Path], typer.Argument(help="Pictures of cloth, 128 lines or more, or folders of them.")]
 _Flat = Annotated[Path | None, typer.Option(help="Flat field to apply first.")]
@@ -60,6 +61,10 @@ def check(
     flat_field: _Flat = None,
     scale: _Scale = None,
     full_scale_16bit: _FullScale = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Another limit, such as scale_along=0.15; may be given again."),
+    ] = None,
     as_json: _Json = False,
 ) -> int:
     """Raise named alarms where pictures do not fit the calibration; exit code 1 when there is one."""
@@ -67,6 +72,7 @@ def check(
     from glass_edge.calibration.fit_check import check_fit
     from glass_edge.calibration.line_scale import load_scale
 
+    limits = _limits(limit or [])
     look = load_look(profile)
     camera = None if scale is None else load_scale(scale)
     seen, width, flat_sha256, _ = _measure(images, flat_field, full_scale_16bit)
@@ -78,7 +84,7 @@ def check(
         raise InputError(
             f"{profile}: learnt {how} flat field; give the same with --flat-field (or leave it out), or learn it again"
         )
-    results = [(name, one, check_fit(one, look)) for name, one in seen.items()]
+    results = [(name, one, check_fit(one, look, limits)) for name, one in seen.items()]
     alarmed = any(findings for _, _, findings in results)
     if as_json:
         documents = [_document(name, one, findings, camera) for name, one, findings in results]
@@ -91,6 +97,30 @@ def check(
         for finding in findings:
             typer.echo(f"{name}: {finding.alarm}: {finding.message}")
     return 1 if alarmed else 0
+
+
+def _limits(given: list[str]) -> CheckLimits:
+    """The limits in words NAME=VALUE; those that are not given have their default.
+
+    Raises:
+        InputError: there is no such limit, or its value is impossible.
+    """
+    from pydantic import ValidationError
+
+    from glass_edge.config.fit_check import CheckLimits
+
+    known = ", ".join(CheckLimits.model_fields)
+    values = {}
+    for word in given:
+        name, _, value = word.partition("=")
+        if name not in CheckLimits.model_fields or not value:
+            raise InputError(f"--limit {word}: give NAME=VALUE with one of {known}")
+        values[name] = value
+    try:
+        return CheckLimits.model_validate_strings(values)
+    except ValidationError as error:
+        told = [f"--limit {one['loc'][0]}={one['input']}: {one['msg']}" for one in error.errors()]
+        raise InputError("\n".join(told)) from error
 
 
 def _measure(

@@ -28,6 +28,7 @@ def check(file: _FileArgument, as_json: _Json = False) -> None:
     """Check a station file and everything it names."""
     from glass_edge.acquisition import open_camera
     from glass_edge.cli.correction import load_correction
+    from glass_edge.cli.watched import watched
     from glass_edge.config.station import load_station
     from glass_edge.engine.bundle import load_bundle
     from glass_edge.errors import InputError
@@ -37,6 +38,7 @@ def check(file: _FileArgument, as_json: _Json = False) -> None:
     problems, camera, bundle = [], None, None
     try:
         camera = open_camera(settings.camera, settings.web, load_correction=load_correction)
+        watched(camera, settings)
     except InputError as error:
         problems.append(str(error))
     try:

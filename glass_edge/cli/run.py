@@ -39,6 +39,7 @@ def run(
     from glass_edge.cli.correction import load_correction
     from glass_edge.cli.one_roll import inspect_and_show
     from glass_edge.cli.replay import FAILURES
+    from glass_edge.cli.watched import watched
     from glass_edge.config.station import load_station
     from glass_edge.engine.bundle import load_bundle
     from glass_edge.service.roll_job import RollJob, check_job
@@ -47,7 +48,7 @@ def run(
 
     settings = load_station(config)
     source = open_camera(settings.camera, settings.web, load_correction=load_correction)
-    camera = _recorded(source, settings) if record or settings.recording.enabled else source
+    camera = watched(_recorded(source, settings) if record or settings.recording.enabled else source, settings)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     job = RollJob(
         roll_id=roll or settings.roll_id or f"{settings.station}-{stamp}",

@@ -15,6 +15,7 @@ from glass_edge.config.base import Settings, load_toml
 from glass_edge.config.camera import CameraSettings, GenicamCameraSettings, ReplayCameraSettings
 from glass_edge.config.engine import EngineSettings
 from glass_edge.config.events import EventSettings
+from glass_edge.config.fit_check import FitCheckSettings
 from glass_edge.config.inspection import InspectionSettings
 from glass_edge.config.output import OutputSettings
 from glass_edge.config.recording import RecordingSettings
@@ -46,6 +47,8 @@ class StationSettings(Settings):
     """Pictures of defects."""
     recording: RecordingSettings = RecordingSettings()
     """Raw lines kept on disk."""
+    fit_check: FitCheckSettings = FitCheckSettings()
+    """Whether the camera still sees what was calibrated."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -73,8 +76,10 @@ class StationSettings(Settings):
         events = self.events.model_copy(update={"journal": folder / self.events.journal})
         output = self.output.model_copy(update={"folder": folder / self.output.folder})
         recording = self.recording.model_copy(update={"folder": folder / self.recording.folder})
+        look = self.fit_check.look
+        fit_check = self.fit_check.model_copy(update={"look": None if look is None else folder / look})
         changes = {"bundle": folder / self.bundle, "camera": camera, "engine": engine, "events": events}
-        return self.model_copy(update=changes | {"output": output, "recording": recording})
+        return self.model_copy(update=changes | {"output": output, "recording": recording, "fit_check": fit_check})
 
 
 def load_station(path: Path) -> StationSettings:

@@ -169,6 +169,12 @@ def test_learn_and_check(tmp_path: Path, run: Run) -> None:
     code, out, _ = run("calibrate", "check", look, same, fast)
     assert code == 1
     assert "fast.png: scale_along: " in out
+    assert run("calibrate", "check", look, fast, "--limit", "scale_along=0.6")[0] == 0
+    for wrong, message in (("scale=0.6", "with one of focus,"), ("focus=2", "less than 1"), ("focus", "NAME=VALUE")):
+        code, _, err = run("calibrate", "check", look, fast, "--limit", wrong)
+        assert code == 2
+        assert f"--limit {wrong}: " in err
+        assert message in err
     code, out, _ = run("calibrate", "check", look, fast, "--json")
     assert code == 1
     document = json.loads(out)
