@@ -30,7 +30,7 @@ from glass_edge.acquisition.genicam_devices import (
     short,
 )
 from glass_edge.acquisition.genicam_features import Applied, Features, apply_profile, describe, feature_of, require
-from glass_edge.acquisition.genicam_spec import CameraFacts, CameraInUseError, GenicamSpec
+from glass_edge.acquisition.genicam_spec import SIMULATED_VENDORS, CameraFacts, CameraInUseError, GenicamSpec
 from glass_edge.acquisition.line_counter import BlockTags
 from glass_edge.acquisition.pixel_formats import PixelFormat, convert, pixel_format
 from glass_edge.errors import GlassEdgeError, InputError
@@ -90,7 +90,10 @@ class HarvesterSource:
         self._harvester = open_producers(self._spec.cti)
         device = find_device(self._harvester, self._spec)
         vendor, model, serial = (device_text(device, name) for name in ("vendor", "model", "serial_number"))
-        self._guard = hold(f"{vendor}/{model}/{serial}/{device_text(device, 'id_')}", self._spec.name)
+        identity = [vendor, model, serial, device_text(device, "id_")]
+        if vendor in SIMULATED_VENDORS:  # two of one name in different places are two cameras
+            identity += self._spec.cti
+        self._guard = hold("/".join(identity), self._spec.name)
         wait_ms = 1 if self._busy_wait else max(1, round(self._spec.fetch_timeout_s * 500))
         config = core.ParameterSet(
             {
