@@ -41,6 +41,10 @@ def _checked(steps: tuple[StepSettings, ...]) -> tuple[StepSettings, ...]:
     return steps
 
 
+def _steps(steps: tuple[StepSettings, ...] | None) -> tuple[Step, ...]:
+    return tuple(step.to_step() for step in steps or ())
+
+
 Steps = Annotated[tuple[StepSettings, ...], AfterValidator(_checked)]
 
 
@@ -69,9 +73,9 @@ class GradingFile(Settings):
     unit: LengthUnit
     """Length whose points have a cap: metre or yard."""
     size: Steps | None = None
-    """Points by the longest side; or give `warp` and `weft`."""
+    """Points by the longest side; or give `warp` and `weft`. A defect has the highest of those given."""
     warp: Steps | None = None
-    """Points by the length, along the roll; a defect has the higher of `warp` and `weft`."""
+    """Points by the length, along the roll."""
     weft: Steps | None = None
     """Points by the width, across."""
     hole: Steps | None = None
@@ -95,8 +99,8 @@ class GradingFile(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if (self.size is None) == (self.warp is None) or (self.warp is None) != (self.weft is None):
-            raise ValueError("give the points either as size, or as both warp and weft")
+        if self.size is None and (self.warp is None or self.weft is None):
+            raise ValueError("give the points as size, or as warp and weft")
         if not self.first_quality.model_dump(exclude_none=True):
             raise ValueError("first_quality has no limit, and every roll would pass; give points_per_100_m2 or another")
         return self
@@ -106,13 +110,13 @@ class GradingFile(Settings):
         limits = self.first_quality.model_dump()
         if style in self.styles:
             limits |= self.styles[style].model_dump(exclude_none=True)
-        warp, weft = self.warp or self.size or (), self.weft or self.size or ()
         return GradingTable(
             name=self.name,
             unit=self.unit,
-            warp=tuple(step.to_step() for step in warp),
-            weft=tuple(step.to_step() for step in weft),
-            hole=None if self.hole is None else tuple(step.to_step() for step in self.hole),
+            size=_steps(self.size),
+            warp=_steps(self.warp),
+            weft=_steps(self.weft),
+            hole=_steps(self.hole),
             running_above_mm=self.running_above_mm,
             running_points=self.running_points,
             cap_points=self.cap_points,

@@ -26,6 +26,7 @@ class Fault:
         is_hole: whether the cloth is open there.
         is_running: whether it goes on along the cloth, whatever its length (a missing end, a selvedge that is wrong).
         merged_into: id of the older defect that it grew together with and that includes it; None otherwise.
+        askew_mm: longer side of the smallest rectangle around it, however that lies, mm; None: not measured.
     """
 
     defect_id: int
@@ -37,10 +38,11 @@ class Fault:
     is_hole: bool = False
     is_running: bool = False
     merged_into: int | None = None
+    askew_mm: float | None = None
 
     def __post_init__(self) -> None:
-        numbers = (self.across_mm, self.along_mm, self.width_mm, self.length_mm)
-        if not all(map(math.isfinite, numbers)) or self.width_mm < 0 or self.length_mm < 0:
+        numbers = (self.across_mm, self.along_mm, self.width_mm, self.length_mm, self.askew_mm or 0.0)
+        if not all(map(math.isfinite, numbers)) or min(numbers[2:]) < 0:
             raise ValueError(f"defect {self.defect_id} has no possible place and size in mm: {numbers}")
 
     @classmethod
@@ -58,6 +60,11 @@ class Fault:
             is_running=is_running,
             merged_into=defect.merged_into,
         )
+
+    @property
+    def longest_mm(self) -> float:
+        """Longest side, mm."""
+        return max(self.width_mm, self.length_mm, self.askew_mm or 0.0)
 
     @property
     def right_mm(self) -> float:

@@ -109,9 +109,10 @@ class GradingTable:
     Attributes:
         name: for people.
         unit: length whose points have a cap.
-        warp: points by the length, along the roll.
-        weft: points by the width, across; of the two a defect has the higher.
-        hole: points of holes, by their longest side; None: as other defects.
+        size: points by the longest side; empty: not asked.
+        warp: points by the length, along the roll; empty: not asked.
+        weft: points by the width, across; empty: not asked. A defect has the highest of the three.
+        hole: points of holes, by their longest side; empty: as other defects.
         running_above_mm: a defect longer than this along the roll is a running one.
         running_points: points of a running defect in each unit it touches.
         cap_points: most points of a unit.
@@ -123,9 +124,10 @@ class GradingTable:
 
     name: str
     unit: LengthUnit
+    size: tuple[Step, ...]
     warp: tuple[Step, ...]
     weft: tuple[Step, ...]
-    hole: tuple[Step, ...] | None
+    hole: tuple[Step, ...]
     running_above_mm: float
     running_points: int
     cap_points: int
@@ -135,17 +137,17 @@ class GradingTable:
     area_excludes_edges: bool = False
 
     def __post_init__(self) -> None:
-        for steps in (self.warp, self.weft, *(() if self.hole is None else (self.hole,))):
+        if not self.size and not (self.warp and self.weft):
+            raise ValueError("give the points as size, or as warp and weft")
+        for steps in filter(None, (self.size, self.warp, self.weft, self.hole)):
             check_steps(steps)
 
     def size_points(self, fault: Fault, width_mm: float) -> int:
         """Points that the size of `fault` gives on cloth `width_mm` wide, before any cap."""
-        if fault.is_hole and self.hole is not None:
-            return points_of(self.hole, max(fault.length_mm, fault.width_mm), width_mm)
-        return max(
-            points_of(self.warp, fault.length_mm, width_mm),
-            points_of(self.weft, fault.width_mm, width_mm),
-        )
+        if fault.is_hole and self.hole:
+            return points_of(self.hole, fault.longest_mm, width_mm)
+        asked = ((self.size, fault.longest_mm), (self.warp, fault.length_mm), (self.weft, fault.width_mm))
+        return max(points_of(steps, size_mm, width_mm) for steps, size_mm in asked if steps)
 
     def is_running(self, fault: Fault) -> bool:
         """Whether `fault` counts in each unit that it touches."""

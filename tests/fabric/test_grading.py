@@ -11,8 +11,9 @@ from glass_edge.errors import InputError
 from glass_edge.fabric.defect import Defect, DefectPhase, DefectShape, shape_of
 from glass_edge.fabric.fault import Fault
 from glass_edge.fabric.geometry import MmBox, WebBox
-from glass_edge.fabric.grading import Grader, WhyLess, grade_roll, points_per_100_m2, points_per_100_yd2
-from glass_edge.fabric.grading_table import GradingTable, QualityLimits
+from glass_edge.fabric.grading import Grader, grade_roll, points_per_100_m2, points_per_100_yd2
+from glass_edge.fabric.grading_result import WhyLess
+from glass_edge.fabric.grading_table import QualityLimits
 
 METRIC = load_grading("four-point-metric").table()
 YARDS = load_grading("four-point-yards").table()
@@ -215,4 +216,16 @@ def test_a_fault_is_the_defect_at_its_moment() -> None:
 
 def test_a_table_can_only_be_made_consistent() -> None:
     with pytest.raises(ValueError, match="last step"):
-        GradingTable("x", METRIC.unit, METRIC.warp[:2], METRIC.weft, None, 1000, 4, 4, QualityLimits())
+        replace(METRIC, hole=METRIC.size[:2])
+    with pytest.raises(ValueError, match="as size, or as warp and weft"):
+        replace(TEN, weft=())
+
+
+def test_a_fault_that_lies_askew_counts_by_its_longest_side() -> None:
+    crease = fault(1, 0, 60, width_mm=60)
+    assert METRIC.size_points(crease, 1500) == 1
+    assert METRIC.size_points(replace(crease, askew_mm=84.0), 1500) == 2
+    assert METRIC.size_points(replace(crease, is_hole=True, askew_mm=84.0), 1500) == 4
+    assert TEN.size_points(replace(crease, askew_mm=300.0), 1500) == 3  # along and across count, each by itself
+    with pytest.raises(ValueError, match="no possible place"):
+        replace(crease, askew_mm=-1.0)

@@ -17,7 +17,7 @@ from glass_edge.fabric.grading_table import GradingTable
 
 WIDTH_MM = 1500
 METRIC = load_grading("four-point-metric").table()
-BUYER = replace(METRIC, edge_exclusion_mm=40, cap_points=6, running_above_mm=300, running_points=3, hole=None)
+BUYER = replace(METRIC, edge_exclusion_mm=40, cap_points=6, running_above_mm=300, running_points=3, hole=())
 TABLES = [METRIC, BUYER, load_grading("four-point-yards").table(), load_grading("ten-point").table()]
 
 
@@ -54,7 +54,8 @@ def plain_points(table: GradingTable, rolls: list[Fault]) -> int:
             if starts_here and fault.is_hole and table.hole:
                 mine.append(_row(table.hole, max(fault.width_mm, fault.length_mm)))
             elif starts_here:
-                mine += [_row(table.warp, fault.length_mm), _row(table.weft, fault.width_mm)]
+                along, across = (table.warp, table.weft) if table.warp else (table.size, table.size)
+                mine += [_row(along, fault.length_mm), _row(across, fault.width_mm)]
             if running and touches:
                 mine.append(table.running_points)
             points += max(mine)
