@@ -80,6 +80,7 @@ class DraftMaker:
 
     def defect(self, defect: Defect, *, crop_file: str | None = None) -> Draft:
         """defect.new, defect.update or defect.end by the defect's phase."""
+        oriented = defect.oriented
         payload = DefectPayload(
             defect_id=defect.defect_id,
             shape=defect.shape,
@@ -95,6 +96,13 @@ class DraftMaker:
             end_line=defect.box_px.end_line,
             left_px=defect.box_px.left_px,
             right_px=defect.box_px.right_px,
+            oriented_length_mm=None if oriented is None else oriented.length_mm,
+            oriented_width_mm=None if oriented is None else oriented.width_mm,
+            direction_deg=None if oriented is None else oriented.direction_deg,
+            contrast=defect.contrast,
+            is_running=defect.is_running,
+            is_hole=defect.is_hole,
+            parts=defect.parts,
             merged_into=defect.merged_into,
             crop_file=crop_file,
         )

@@ -129,6 +129,21 @@ class DefectPayload(Document):
     """First camera column of the box."""
     right_px: int = Field(gt=0)
     """Camera column after the box."""
+    oriented_length_mm: float | None = Field(default=None, ge=0)
+    """Longer side of the smallest rectangle around the defect, however it lies, mm; null when it was not measured."""
+    oriented_width_mm: float | None = Field(default=None, ge=0)
+    """Its shorter side, mm."""
+    direction_deg: float | None = Field(default=None, ge=-90, le=90)
+    """Of the longer side against the warp: 0 along the web, positive where it leans to the right going along; null
+    where no side is clearly longer."""
+    contrast: float | None = Field(default=None, ge=-1)
+    """Brightness against the cloth around it, less 1 (-0.3: 30 % darker); null where it could not be seen."""
+    is_running: bool = False
+    """A line along the web that is as long as the station calls running."""
+    is_hole: bool = False
+    """It shows what lies behind the cloth."""
+    parts: int = Field(default=1, ge=1)
+    """Marks in a row that were joined to one defect."""
     merged_into: int | None = Field(default=None, ge=1)
     """In defect.end of a defect that grew together with an older one: the older one's id, which goes on."""
     crop_file: Text | None = None

@@ -2,13 +2,13 @@
 
 Promises: the components of a segment are those of the whole strip, whatever the pieces it came in: two alarmed cells
 belong together when they are at most `gap + 1` cells apart both ways (gap 0: 8-connected). A component is known by one
-`Blob` from its first row on; its area, box, peak and sum are exact; memory is one row of labels, `gap` rows of the mask
-and one record an open blob, however long it grows.
+`Blob` from its first row on; its area, box, convex hull, peak and sum are exact; memory is one row of labels, `gap`
+rows of the mask and one record an open blob, however long it grows (a hull on a grid has few corners).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -27,6 +27,7 @@ class Blob:
         first_row, end_row, first_column, end_column: box of the alarmed cells, ends exclusive.
         peak: largest smoothed logit.
         score_sum: sum of the scores (sigmoid of the logit) of the alarmed cells.
+        hull: convex hull of the alarmed cells, int32 (n, 2) corners (column, row) of cells.
         defect_id: given by the tracker when the blob is announced.
     """
 
@@ -38,6 +39,7 @@ class Blob:
     end_column: int
     peak: float
     score_sum: float
+    hull: NDArray[np.int32]
     defect_id: int | None = None
 
     def absorb(self, other: Blob) -> None:
@@ -49,6 +51,11 @@ class Blob:
         self.end_column = max(self.end_column, other.end_column)
         self.peak = max(self.peak, other.peak)
         self.score_sum += other.score_sum
+        self.hull = _hull(np.concatenate([self.hull, other.hull]))
+
+    def copy(self) -> Blob:
+        """Another record of the same cells."""
+        return replace(self)
 
 
 @dataclass(slots=True)
@@ -149,6 +156,7 @@ class BlobLabeller:
         end_columns = np.maximum.reduceat(columns, starts) + 1
         peaks = np.maximum.reduceat(values, starts)
         sums = np.add.reduceat(1.0 / (1.0 + np.exp(-np.clip(values, -700, 700))), starts)
+        corners, corner_starts = _corners(of_cell, rows + self._row, columns, starts)
         for i in range(len(starts)):
             blobs[of_cell[starts[i]] - 1] = Blob(
                 serial=-1,
@@ -159,6 +167,7 @@ class BlobLabeller:
                 end_column=int(end_columns[i]),
                 peak=float(peaks[i]),
                 score_sum=float(sums[i]),
+                hull=_hull(corners[corner_starts[i] : corner_starts[i + 1]]),
             )
         return blobs
 
@@ -236,3 +245,25 @@ class BlobLabeller:
             both = (a > 0) & (b > 0)
             pairs.append(np.stack([a[both], b[both]], axis=1))
         return [(int(a), int(b)) for a, b in np.unique(np.concatenate(pairs), axis=0)]
+
+
+def _hull(points: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Corners of the convex hull (Sklansky's algorithm in OpenCV) of int32 (n, 2), int32 (m, 2)."""
+    return np.asarray(cv2.convexHull(points)[:, 0], np.int32)
+
+
+def _corners(
+    of_cell: NDArray[np.int32], rows: NDArray[np.int64], columns: NDArray[np.int64], starts: NDArray[np.int64]
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Corners of the outermost cells of each row of each component, int32 (n, 2), and where each component's begin.
+
+    Args:
+        of_cell, rows, columns: cells sorted by component, in it by row, in it by column.
+        starts: first cell of each component.
+    """
+    begins = np.flatnonzero(np.diff(of_cell, prepend=-1) | np.diff(rows, prepend=-1))
+    ends = np.append(begins[1:], of_cell.size) - 1
+    top, left, right = rows[begins], columns[begins], columns[ends] + 1
+    corners = np.stack([left, top, left, top + 1, right, top, right, top + 1], axis=1).reshape(-1, 2)
+    component_starts = np.append(np.searchsorted(begins, starts), begins.size) * 4
+    return corners.astype(np.int32), component_starts

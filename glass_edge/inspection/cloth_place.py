@@ -23,6 +23,9 @@ OUTSIDE_LOGIT = -100.0
 """Smoothed score of a cell outside of the inspected columns: the probability of 0."""
 
 
+_MOST_PLACES = 256  # kept for a fault that goes on for ever; lines before them are judged by the oldest
+
+
 @dataclass(frozen=True, slots=True)
 class ClothPlace:
     """The cloth from a line on.
@@ -42,7 +45,7 @@ class PlaceTrack:
     """The places of one segment in the order of the web."""
 
     def __init__(self) -> None:
-        self._places: deque[ClothPlace] = deque()
+        self._places: deque[ClothPlace] = deque(maxlen=_MOST_PLACES)
 
     @classmethod
     def still(cls, cloth: ClothSpan) -> Self:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import queue
 import time
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from glass_edge.inspection.cloth_place import ClothPlace, PlaceTrack, reflect_ou
 from glass_edge.inspection.cloth_width import ClothWidth
 from glass_edge.inspection.coverage import CoverageGap, CoverageLedger
 from glass_edge.inspection.crops import CropRing
+from glass_edge.inspection.look import Look, look_at
 from glass_edge.inspection.messages import (
     Arrival,
     ClothMoved,
@@ -81,7 +83,14 @@ class DefectStage:
         self._scale = scale
         self._settings = settings
         self._rules = DefectRules(
-            style.threshold_logit, settings.min_area_mm2, settings.gap_mm, settings.update_step_mm
+            style.threshold_logit,
+            settings.min_area_mm2,
+            settings.gap_mm,
+            settings.update_step_mm,
+            settings.hysteresis_logit,
+            settings.run_gap_mm,
+            settings.run_width_mm,
+            settings.running_mm,
         )
         self._smoother = StripSmoother(style.smoothing_sigma_px / stride_px)
         self._ring = CropRing(
@@ -102,6 +111,7 @@ class DefectStage:
         self._smoothed_line = 0  # after the last line whose smoothed scores are known
         self._running = False  # scores have come in since the last break
         self._first_parts: dict[int, DefectCrop | None] = {}  # pictures of long open defects
+        self._looks: dict[int, Look] = {}  # of open defects
         self._input_ended = False
         self._latency_new = Latency()
         self._latency_end = Latency()
@@ -135,8 +145,7 @@ class DefectStage:
         match message:
             case LinesSeen():
                 self._times.add(message.first_line + len(message.lines), message.received_monotonic_s)
-                if self._settings.crops:
-                    self._ring.add_lines(message.first_line, message.lines)
+                self._ring.add_lines(message.first_line, message.lines)
             case ScoreStrip():
                 self._take_scores(message)
             case SegmentStart():
@@ -214,14 +223,30 @@ class DefectStage:
             self._keep_first_parts()
 
     def _report(self, defects: list[Defect]) -> None:
-        for defect in defects:
-            crop = None
-            if defect.phase is DefectPhase.END:
-                first_part = self._first_parts.pop(defect.defect_id, None)
-                if self._settings.crops and defect.merged_into is None:
-                    crop = first_part or self._ring.cut(defect.box_px)
-            self._sink.defect(defect, crop)
+        for found in defects:
+            picture = None
+            if found.phase is not DefectPhase.UPDATE and found.merged_into is None:
+                picture = self._first_parts.get(found.defect_id) or self._ring.cut(found.box_px)
+            defect = self._with_look(found, picture)
+            is_end = defect.phase is DefectPhase.END
+            if is_end:
+                self._first_parts.pop(defect.defect_id, None)
+                self._looks.pop(defect.defect_id, None)
+            self._sink.defect(defect, picture if is_end and self._settings.crops else None)
             self._measure_latency(defect)
+
+    def _with_look(self, defect: Defect, picture: DefectCrop | None) -> Defect:
+        """The defect with its contrast, from its picture or as it was seen before; what was a hole stays one."""
+        before = self._looks.get(defect.defect_id)
+        look = None if picture is None else look_at(picture, self._rules.threshold_logit)
+        look = look or before
+        if look is None:
+            return defect
+        hole_contrast = self._settings.hole_contrast
+        if before is not None and before.is_hole(hole_contrast) and not look.is_hole(hole_contrast):
+            look = before
+        self._looks[defect.defect_id] = look
+        return replace(defect, contrast=look.contrast, is_hole=look.is_hole(hole_contrast))
 
     def _keep_first_parts(self) -> None:
         """Cut the picture of a defect that has grown beyond the limit while its first part is still held."""
@@ -264,7 +289,7 @@ class DefectStage:
             lines_inspected=inspected,
             lines_missed=self._ledger.lines_missed,
             inspected_m=inspected * self._scale.mm_per_line / 1000,
-            defects=self._tracker.announced,
+            defects=self._tracker.found,
             tiles=figures.tiles,
             tiles_per_s=figures.tiles / figures.busy_s if figures.busy_s > 0 else 0.0,
             lines_per_s=inspected / elapsed_s if elapsed_s > 0 else 0.0,
@@ -283,5 +308,5 @@ class DefectStage:
         self._break()
         self._report_progress()
         if self._roll is not None:
-            self.totals = self._ledger.totals(self._tracker.announced, self._width.figures)
+            self.totals = self._ledger.totals(self._tracker.found, self._width.figures)
             self._sink.roll_ended(self._roll, self.totals)

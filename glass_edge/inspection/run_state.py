@@ -40,7 +40,7 @@ class RunState:
     started_monotonic_s: float = field(default_factory=time.monotonic)
     inference: InferenceFigures = field(default_factory=InferenceFigures)
     block_queue_max: int = 0
-    camera: CameraFigures = CameraFigures()
+    camera: CameraFigures = field(default_factory=CameraFigures)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _error: BaseException | None = None
     _drain_until_s: float | None = None

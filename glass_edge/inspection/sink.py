@@ -7,7 +7,7 @@ raised by a sink ends the inspection and is raised again from `InspectionPipelin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -93,7 +93,7 @@ class Progress:
         lines_received: lines of the blocks that reached the inference thread.
         lines_inspected, lines_missed: booked so far.
         inspected_m: metres of lines_inspected.
-        defects: defects announced.
+        defects: defects found, those that merged into others not counted.
         tiles: tiles scored.
         tiles_per_s: tiles a second of the inference thread's working time (waiting for lines not counted).
         lines_per_s: lines inspected a second of elapsed time.
@@ -121,7 +121,7 @@ class Progress:
     latency_end: Latency = Latency()
     web_m_per_min: float = 0.0
     cloth_width_mm: float | None = None
-    camera: CameraFigures = CameraFigures()
+    camera: CameraFigures = field(default_factory=CameraFigures)
 
 
 class InspectionSink(Protocol):

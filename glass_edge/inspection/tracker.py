@@ -1,11 +1,12 @@
 """The life of a defect: from blobs in cells to `new`, `update`, `end` in millimetres.
 
-Promises: a defect is announced (`new`) as soon as its alarmed area reaches the minimum, and then gets the next id of
-the run; blobs that close smaller were never defects. It is reported again (`update`) each time its box grew by at least
-the update step along or across since the last report, and once more when it closed (`end`, with the final figures).
-When two defects meet, the older id goes on and takes the other's area over; the younger gets an `end` whose
-`merged_into` names the older, or nothing when it was not announced yet. So each id has exactly one `new` and one `end`,
-in this order, and the areas of the ends that were not merged add up to the alarmed area of all defects.
+Promises: a defect is announced (`new`) as soon as its area reaches the minimum and its peak the threshold, and then
+gets the next id of the run; blobs that close smaller or weaker were never defects. It is reported again (`update`) each
+time its box grew by at least the update step since the last report, and once more when no cell can join it any more
+(`end`, with the final figures). When two defects meet, the older id goes on and takes the other's area over; the
+younger gets an `end` whose `merged_into` names the older, or nothing when it was not announced yet. So each id has
+exactly one `new` and one `end`, in this order, and the areas of the ends that were not merged add up to the area of all
+defects. Components in a row along the web or across it are one defect by the rules of `tracks`.
 """
 
 from __future__ import annotations
@@ -13,11 +14,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from glass_edge.fabric.defect import Defect, DefectPhase, shape_of
-from glass_edge.fabric.geometry import MmBox, WebBox, WebScale, to_mm
+import numpy as np
+
+from glass_edge.fabric.defect import Defect, DefectPhase, DefectShape, oriented_shape
+from glass_edge.fabric.geometry import WebBox, WebScale, to_mm
+from glass_edge.fabric.oriented_box import smallest_box
 from glass_edge.inspection.blobs import Blob, BlobLabeller, BlobStep
 from glass_edge.inspection.cloth_place import PlaceTrack
 from glass_edge.inspection.score_strip import ScoreStrip
+from glass_edge.inspection.tracks import RunRules, Track, goes_on, is_finished, lies_beside
+
+_RELATIVE_STEP = 0.05
+_GREATEST_STEP_MM = 500.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +33,25 @@ class DefectRules:
     """What counts as a defect.
 
     Attributes:
-        threshold_logit: a cell is alarmed where its smoothed logit is at or above this.
-        min_area_mm2: smallest alarmed area of a defect.
+        threshold_logit: a defect has a cell whose smoothed logit is at or above this.
+        min_area_mm2: smallest area of a defect.
         gap_mm: stretches without alarm up to this long, along or across, do not part a defect.
-        update_step_mm: growth of the box, along or across, that is worth an update.
+        update_step_mm: growth of the box, along or across, that is worth an update; of a defect longer than twenty
+            steps, 5 % of its length, at most half a metre.
+        hysteresis_logit: the cells of a defect reach down to this much below the threshold.
+        run_gap_mm: stretch without alarm in a row of parts, along the web or across it; 0: rows are not joined.
+        run_width_mm: width of such a row.
+        running_mm: a warp line from this length on is a running defect.
     """
 
     threshold_logit: float
     min_area_mm2: float
     gap_mm: float
     update_step_mm: float
+    hysteresis_logit: float = 0.0
+    run_gap_mm: float = 0.0
+    run_width_mm: float = 5.0
+    running_mm: float = 1000.0
 
 
 class DefectTracker:
@@ -55,92 +72,164 @@ class DefectTracker:
         self._scale = scale
         self._stride = stride_px
         self._roll_first_line = roll_first_line
-        self._next_id = first_id
+        self._first_id = self._next_id = first_id
+        self._merged = 0
         self._cell_mm2 = stride_px**2 * scale.mm_per_px * scale.mm_per_line
+        row_mm, column_mm = stride_px * scale.mm_per_line, stride_px * scale.mm_per_px
         self._labeller = BlobLabeller(
-            rules.threshold_logit,
-            gap_rows=int(rules.gap_mm / (stride_px * scale.mm_per_line) + 1e-9),
-            gap_columns=int(rules.gap_mm / (stride_px * scale.mm_per_px) + 1e-9),
+            rules.threshold_logit - rules.hysteresis_logit,
+            gap_rows=_cells(rules.gap_mm, row_mm),
+            gap_columns=_cells(rules.gap_mm, column_mm),
+        )
+        self._runs = RunRules(
+            gap_rows=_cells(rules.run_gap_mm, row_mm),
+            gap_columns=_cells(rules.run_gap_mm, column_mm),
+            width_columns=_cells(rules.run_width_mm, column_mm),
+            width_rows=_cells(rules.run_width_mm, row_mm),
         )
         self._first_line = 0
         self._end_line = 0
+        self._row = 0  # rows of the segment so far
         self._first_cell = 0
         self._places = PlaceTrack()
-        self._open: dict[int, Blob] = {}
-        self._reported: dict[int, MmBox] = {}
+        self._tracks: dict[int, Track] = {}
 
     @property
     def announced(self) -> int:
         """Defects announced so far, those that merged into others later included."""
-        return self._next_id - 1
+        return self._next_id - self._first_id
+
+    @property
+    def found(self) -> int:
+        """Defects so far, those that merged into others not counted."""
+        return self.announced - self._merged
 
     def begin(self, first_line: int, places: PlaceTrack, first_cell: int) -> None:
         """Start a segment at web line `first_line`; `places` gives the left selvedge and clips the boxes."""
         self._first_line = self._end_line = first_line
+        self._row = 0
         self._places = places
         self._first_cell = first_cell
 
     @property
     def oldest_line(self) -> int:
-        """First line of the oldest open component, announced or not; else the line after the last."""
-        rows = self._labeller.oldest_row
-        return self._end_line if rows is None else self._first_line + rows * self._stride
+        """First line of the oldest open component or defect; else the line after the last."""
+        rows = [track.first_row() for track in self._tracks.values()]
+        if (row := self._labeller.oldest_row) is not None:
+            rows.append(row)
+        return self._first_line + min(rows) * self._stride if rows else self._end_line
 
     def push(self, strip: ScoreStrip) -> list[Defect]:
         """Take smoothed scores that follow the ones before; returns the reports in order."""
         self._end_line = strip.end_line
-        return self._report(self._labeller.push(strip.logits))
+        self._row += strip.logits.shape[0]
+        reports = self._take(self._labeller.push(strip.logits))
+        finished = [track for track in self._tracks.values() if not track.open]
+        for track in finished:
+            # A component that begins later may be reached by the gap from here, so the labeller's reach is waited for.
+            if is_finished(track, self._row - 1, self._runs):
+                reports.append(self._end(track))
+        return reports
 
     def flush(self) -> list[Defect]:
         """End of the segment: every open defect ends."""
-        return self._report(self._labeller.flush())
+        reports = self._take(self._labeller.flush())
+        return reports + [self._end(track) for track in list(self._tracks.values())]
 
     def open_defects(self) -> list[Defect]:
         """Announced defects that have not ended, as they are now (phase `update`), oldest first."""
-        return [self._defect(blob, DefectPhase.UPDATE) for _, blob in sorted(self._open.items())]
+        return [self._defect(track, DefectPhase.UPDATE) for _, track in sorted(self._tracks.items())]
 
-    def _report(self, step: BlobStep) -> list[Defect]:
-        reports = []
+    def _take(self, step: BlobStep) -> list[Defect]:
+        reports: list[Defect] = []
         for younger, older in step.merged:
-            if younger.defect_id is not None:
-                # The older one has the lower id or is announced already: only announced blobs win over announced ones.
-                reports.append(self._end(younger, merged_into=older.defect_id))
+            self._meet(younger, older, reports)
         for blob in step.grown:
-            reports += self._grown(blob)
+            self._grow(blob, reports)
         for blob in step.closed:
-            if blob.defect_id is None and blob.area * self._cell_mm2 >= self._rules.min_area_mm2:
-                reports.append(self._announce(blob))
+            if blob.defect_id is None:
+                self._grow(blob, reports)
             if blob.defect_id is not None:
-                reports.append(self._end(blob))
+                self._close(blob, reports)
         return reports
 
-    def _grown(self, blob: Blob) -> list[Defect]:
-        if blob.defect_id is None:
-            return [self._announce(blob)] if blob.area * self._cell_mm2 >= self._rules.min_area_mm2 else []
-        defect = self._defect(blob, DefectPhase.UPDATE)
-        before, now = self._reported[blob.defect_id], defect.box_mm
-        step = max(now.width_mm - before.width_mm, now.length_mm - before.length_mm)
-        if step <= 0 or step < self._rules.update_step_mm:
-            return []
-        self._reported[blob.defect_id] = now
-        return [defect]
+    def _meet(self, younger: Blob, older: Blob, reports: list[Defect]) -> None:
+        """The older component has taken over the younger's cells."""
+        if younger.defect_id is None:
+            return
+        # The older one has the lower id or is announced already: only announced blobs win over announced ones.
+        assert older.defect_id is not None
+        if younger.defect_id == older.defect_id:
+            self._tracks[older.defect_id].open.remove(younger)
+            return
+        reports.append(self._merge(self._tracks[younger.defect_id], self._tracks[older.defect_id], taken=younger))
 
-    def _announce(self, blob: Blob) -> Defect:
+    def _grow(self, blob: Blob, reports: list[Defect]) -> None:
+        """A component gained cells or is complete: announce it, let it go on with a defect, or report its growth."""
+        if blob.defect_id is not None:
+            self._update(self._tracks[blob.defect_id], reports)
+            return
+        if blob.peak < self._rules.threshold_logit or blob.area * self._cell_mm2 < self._rules.min_area_mm2:
+            return
+        for _, track in sorted(self._tracks.items()):
+            if goes_on(track, blob, self._runs):
+                blob.defect_id = track.defect_id
+                track.open.append(blob)
+                track.parts += 1
+                self._update(track, reports)
+                return
         blob.defect_id = self._next_id
         self._next_id += 1
-        defect = self._defect(blob, DefectPhase.NEW)
-        self._open[blob.defect_id] = blob
-        self._reported[blob.defect_id] = defect.box_mm
+        begin = self._places.at(self._first_line + blob.first_row * self._stride)
+        track = self._tracks[blob.defect_id] = Track(blob.defect_id, [blob], begin.cloth.left_px)
+        reports.append(self._report(track, DefectPhase.NEW))
+
+    def _update(self, track: Track, reports: list[Defect]) -> None:
+        defect = self._defect(track, DefectPhase.UPDATE)
+        before, now = track.reported_mm, defect.box_mm
+        grown = max(now.width_mm - before.width_mm, now.length_mm - before.length_mm)
+        relative = _RELATIVE_STEP * max(before.width_mm, before.length_mm)
+        step = max(self._rules.update_step_mm, min(relative, _GREATEST_STEP_MM))
+        if grown > 0 and grown >= step:
+            track.reported_mm = now
+            reports.append(defect)
+
+    def _close(self, blob: Blob, reports: list[Defect]) -> None:
+        assert blob.defect_id is not None
+        track = self._tracks[blob.defect_id]
+        track.close(blob)
+        if track.open:
+            return
+        assert track.closed is not None
+        for _, other in sorted(self._tracks.items()):
+            if other is not track and lies_beside(other, track.closed, self._runs):
+                older, younger = sorted((other, track), key=lambda each: each.defect_id)
+                reports.append(self._merge(younger, older))
+                self._update(older, reports)
+                return
+
+    def _merge(self, younger: Track, older: Track, taken: Blob | None = None) -> Defect:
+        """The younger ends; `taken` is a part of it whose cells a part of the older has already."""
+        end = self._report(younger, DefectPhase.END, merged_into=older.defect_id)
+        if taken is not None:
+            younger.open.remove(taken)
+        older.take_over(younger)
+        del self._tracks[younger.defect_id]
+        self._merged += 1
+        return end
+
+    def _end(self, track: Track) -> Defect:
+        end = self._report(track, DefectPhase.END)
+        del self._tracks[track.defect_id]
+        return end
+
+    def _report(self, track: Track, phase: DefectPhase, merged_into: int | None = None) -> Defect:
+        defect = self._defect(track, phase, merged_into)
+        track.reported_mm = defect.box_mm
         return defect
 
-    def _end(self, blob: Blob, merged_into: int | None = None) -> Defect:
-        assert blob.defect_id is not None
-        del self._open[blob.defect_id], self._reported[blob.defect_id]
-        return self._defect(blob, DefectPhase.END, merged_into)
-
-    def _defect(self, blob: Blob, phase: DefectPhase, merged_into: int | None = None) -> Defect:
-        assert blob.defect_id is not None
-        stride = self._stride
+    def _defect(self, track: Track, phase: DefectPhase, merged_into: int | None = None) -> Defect:
+        stride, blob = self._stride, track.whole()
         left = (self._first_cell + blob.first_column) * stride
         right = (self._first_cell + blob.end_column) * stride
         first_line = self._first_line + blob.first_row * stride
@@ -148,26 +237,36 @@ class DefectTracker:
         # Cells at the rim of the cloth and in the last row of a segment may reach beyond it; the box does not.
         cloth = self._places.hull(first_line, end_line)
         box = WebBox(max(left, cloth.left_px), min(right, cloth.right_px), first_line, end_line)
-        box_mm = to_mm(
-            box,
-            self._scale,
-            left_selvedge_px=self._places.at(first_line).cloth.left_px,
-            roll_first_line=self._roll_first_line,
-        )
+        selvedge_px = track.selvedge_px
+        box_mm = to_mm(box, self._scale, left_selvedge_px=selvedge_px, roll_first_line=self._roll_first_line)
+        corners = blob.hull * stride
+        across_px = np.clip(corners[:, 0] + self._first_cell * stride, box.left_px, box.right_px)
+        along_mm = np.minimum(corners[:, 1], end_line - self._first_line) * self._scale.mm_per_line
+        across_mm = [self._scale.across_mm(selvedge_px, float(column)) for column in across_px]
+        oriented = smallest_box(np.stack([across_mm, along_mm], axis=1))
+        shape = oriented_shape(oriented, box_mm.width_mm, box_mm.length_mm)
         # A cell's width is that of the pixels of its box.
         mm_per_px = box_mm.width_mm / (box.right_px - box.left_px)
         return Defect(
-            defect_id=blob.defect_id,
+            defect_id=track.defect_id,
             phase=phase,
-            shape=shape_of(box_mm.width_mm, box_mm.length_mm),
+            shape=shape,
             box_px=box,
             box_mm=box_mm,
-            area_mm2=blob.area * self._stride**2 * mm_per_px * self._scale.mm_per_line,
+            area_mm2=blob.area * stride**2 * mm_per_px * self._scale.mm_per_line,
             peak_score=_sigmoid(blob.peak),
             mean_score=blob.score_sum / blob.area,
             peak_logit=blob.peak,
+            oriented=oriented,
+            is_running=shape is DefectShape.WARP_LINE and box_mm.length_mm >= self._rules.running_mm,
+            parts=track.parts,
             merged_into=merged_into,
         )
+
+
+def _cells(mm: float, cell_mm: float) -> int:
+    """Whole cells within a length."""
+    return int(mm / cell_mm + 1e-9)
 
 
 def _sigmoid(logit: float) -> float:
