@@ -46,8 +46,12 @@ class Fault:
             raise ValueError(f"defect {self.defect_id} has no possible place and size in mm: {numbers}")
 
     @classmethod
-    def of(cls, defect: Defect, *, is_hole: bool = False, is_running: bool = False) -> Fault:
-        """The fault that `defect` is at this moment."""
+    def of(cls, defect: Defect, *, is_running: bool = False) -> Fault:
+        """The fault that `defect` is at this moment.
+
+        Its own `is_running`, a length that the station set, does not go in: table and stop rules have lengths of their
+        own.
+        """
         box = defect.box_mm
         return cls(
             defect_id=defect.defect_id,
@@ -56,9 +60,10 @@ class Fault:
             along_mm=box.along_mm,
             width_mm=box.width_mm,
             length_mm=box.length_mm,
-            is_hole=is_hole,
+            is_hole=defect.is_hole,
             is_running=is_running,
             merged_into=defect.merged_into,
+            askew_mm=None if defect.oriented is None else defect.oriented.length_mm,
         )
 
     @property

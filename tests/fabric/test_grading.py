@@ -14,6 +14,7 @@ from glass_edge.fabric.geometry import MmBox, WebBox
 from glass_edge.fabric.grading import Grader, grade_roll, points_per_100_m2, points_per_100_yd2
 from glass_edge.fabric.grading_result import WhyLess
 from glass_edge.fabric.grading_table import QualityLimits
+from glass_edge.fabric.oriented_box import OrientedBox
 
 METRIC = load_grading("four-point-metric").table()
 YARDS = load_grading("four-point-yards").table()
@@ -207,10 +208,12 @@ def test_what_makes_no_sense_is_refused() -> None:
 def test_a_fault_is_the_defect_at_its_moment() -> None:
     box = MmBox(across_mm=10, along_mm=20, width_mm=4, length_mm=6)
     shape = DefectShape.BLOCK
-    defect = Defect(7, DefectPhase.END, shape, WebBox(1, 2, 3, 4), box, 1, 0.9, 0.8, 2.0, merged_into=3)
-    expected = Fault(7, shape, 10, 20, 4, 6, is_hole=True, is_running=False, merged_into=3)
-    found = Fault.of(defect, is_hole=True)
-    assert found == expected
+    defect = Defect(7, DefectPhase.END, shape, WebBox(1, 2, 3, 4), box, 1, 0.9, 0.8, 2.0, is_hole=True, merged_into=3)
+    found = Fault.of(defect)
+    assert found == Fault(7, shape, 10, 20, 4, 6, is_hole=True, is_running=False, merged_into=3)
+    askew = replace(defect, oriented=OrientedBox(7.0, 1.0, 30.0), is_hole=False, is_running=True)
+    assert Fault.of(askew, is_running=True) == replace(found, is_hole=False, is_running=True, askew_mm=7.0)
+    assert not Fault.of(askew).is_running
     assert (found.right_mm, found.end_mm, found.centre_across_mm, found.centre_along_mm) == (14, 26, 12, 23)
 
 
