@@ -25,14 +25,16 @@ class InspectionSettings(Settings):
     hysteresis_logit: float = Field(default=0.0, ge=0, le=1000)
     """A defect needs a cell at the threshold; its other cells reach down to this much below it, logits."""
     run_gap_mm: float = Field(default=25.0, ge=0, le=1000)
-    """Marks in a row along one end or one pick are one defect where no more than this lies between two, mm; 0: never."""
+    """Marks in a row along one end or pick are one defect where no more than this lies between two, mm; 0: never."""
     run_width_mm: float = Field(default=5.0, gt=0, le=100)
     """Width of such a row, mm."""
     running_mm: float = Field(default=1000.0, gt=0)
     """A line along the web from this length on is a running defect, mm."""
     hole_contrast: float | None = Field(default=None, ge=-1, le=10)
-    """Brightness of what lies behind the cloth against the cloth, less 1 (dark: -0.6): a defect a fifth of which is so is
-    a hole. None: holes are not told from other defects."""
+    """Brightness of what lies behind the cloth against the cloth, less 1 (dark: -0.6): a defect a fifth of which is so
+    is a hole. None: holes are not told from other defects."""
+    cut_mark_width: float | None = Field(default=None, gt=0, le=1)
+    """A weft line over this share of the cloth's width is a cut mark, behind which a new roll begins; None: none is."""
     update_step_mm: float = Field(default=10.0, gt=0)
     """Growth of an open defect, along or across, that is worth an update, mm; of a long one 5 % of its length."""
     span_lines: int = Field(default=256, ge=16, le=65536)

@@ -125,7 +125,7 @@ class CameraStage:
             self._fault("bad_block", problem)
             self._miss(block.end_line, GapReason.BAD_BLOCK, problem)
             return
-        self._next_line = block.end_line
+        self._next_line = self._state.web_line = block.end_line
         self._offer(block)
 
     def _take_end(self, end: EndOfLinesError) -> None:

@@ -1,13 +1,12 @@
 """The defects thread: score strips in, reports to the sink out.
 
 Promises: the sink is called from this thread only and in the order of the web; every line of the roll is booked once,
-as inspected or as missed; a gap or the end of a segment ends the open defects; when the sink fails, the input is still
-emptied, so that the inference thread never hangs.
+as inspected or as missed; a gap, the end of a segment or of a roll ends the open defects; when the sink fails, the
+input is still emptied, so that the inference thread never hangs.
 """
 
 from __future__ import annotations
 
-import math
 import queue
 import time
 from dataclasses import replace
@@ -16,14 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glass_edge.config.inspection import InspectionSettings
-from glass_edge.fabric.defect import Defect, DefectPhase
+from glass_edge.fabric.defect import Defect, DefectPhase, DefectShape
 from glass_edge.fabric.geometry import WebScale
 from glass_edge.fabric.roll import Roll, RollTotals
 from glass_edge.inspection.cloth_place import ClothPlace, PlaceTrack, reflect_outside, silence_outside
 from glass_edge.inspection.cloth_width import ClothWidth
 from glass_edge.inspection.coverage import CoverageGap, CoverageLedger
-from glass_edge.inspection.crops import CropRing
-from glass_edge.inspection.look import Look, look_at
+from glass_edge.inspection.defect_pictures import DefectPictures
 from glass_edge.inspection.messages import (
     Arrival,
     ClothMoved,
@@ -36,10 +34,11 @@ from glass_edge.inspection.messages import (
 )
 from glass_edge.inspection.parameters import StyleParameters
 from glass_edge.inspection.receive_times import ReceiveTimes
+from glass_edge.inspection.roll_changes import RollChange, cut_row
 from glass_edge.inspection.run_state import RunState
 from glass_edge.inspection.score_strip import ScoreStrip
 from glass_edge.inspection.selvedge_zone import lower_selvedges
-from glass_edge.inspection.sink import DefectCrop, Fault, InspectionSink, Latency, Progress
+from glass_edge.inspection.sink import Fault, InspectionSink, Latency, Progress
 from glass_edge.inspection.smoothing import StripSmoother
 from glass_edge.inspection.tracker import DefectRules, DefectTracker
 from glass_edge.inspection.web_speed import WebSpeed
@@ -77,7 +76,10 @@ class DefectStage:
         self._block_queue = block_queue
         self._sink = sink
         self._state = state
-        self._roll_id = roll_id
+        self._first_roll_id = self._roll_id = roll_id
+        self._changes = state.roll_changes
+        self._cut_mark_id = 0
+        self._n_cut_marks = 0
         self._style = style
         self._stride = stride_px
         self._scale = scale
@@ -93,12 +95,7 @@ class DefectStage:
             settings.running_mm,
         )
         self._smoother = StripSmoother(style.smoothing_sigma_px / stride_px)
-        self._ring = CropRing(
-            settings.crop_memory_mb << 20,
-            settings.crop_lines,
-            margin_px=math.ceil(settings.crop_margin_mm / scale.mm_per_px),
-            margin_lines=math.ceil(settings.crop_margin_mm / scale.mm_per_line),
-        )
+        self._pictures = DefectPictures(settings, scale, style.threshold_logit)
         self._times = ReceiveTimes()
         self._places = PlaceTrack()
         self._width = ClothWidth(scale)
@@ -110,8 +107,6 @@ class DefectStage:
         self._scored_line = 0  # after the last line whose scores came in
         self._smoothed_line = 0  # after the last line whose smoothed scores are known
         self._running = False  # scores have come in since the last break
-        self._first_parts: dict[int, DefectCrop | None] = {}  # pictures of long open defects
-        self._looks: dict[int, Look] = {}  # of open defects
         self._input_ended = False
         self._latency_new = Latency()
         self._latency_end = Latency()
@@ -145,7 +140,7 @@ class DefectStage:
         match message:
             case LinesSeen():
                 self._times.add(message.first_line + len(message.lines), message.received_monotonic_s)
-                self._ring.add_lines(message.first_line, message.lines)
+                self._pictures.ring.add_lines(message.first_line, message.lines)
             case ScoreStrip():
                 self._take_scores(message)
             case SegmentStart():
@@ -153,18 +148,15 @@ class DefectStage:
                 self._start_roll(segment.first_line)
                 self._segment = message
                 self._places.begin(ClothPlace(segment.first_line, segment.cloth, segment.inspected))
-                self._ring.begin(segment.cloth)
+                self._pictures.ring.begin(segment.cloth)
                 self._sink.segment_started(segment)
             case ClothMoved():
                 self._places.move(message.place)
-                self._ring.look_at(message.place.cloth)
+                self._pictures.ring.look_at(message.place.cloth)
             case SegmentEnd():
                 self._break()
             case MissedLines():
-                self._break()
-                self._start_roll(message.first_line)
-                self._ledger.missed(message.first_line, message.end_line)
-                self._sink.coverage_gap(self._gap(message))
+                self._miss(message)
             case Fault():
                 self._sink.fault(message)
             case EndOfRun():
@@ -173,13 +165,60 @@ class DefectStage:
     def _start_roll(self, first_line: int) -> None:
         if self._roll is not None:
             return
+        self._roll_id = self._next_roll_id(first_line)
         self._roll = Roll(self._roll_id, self._style.style, first_line)
         self._ledger = CoverageLedger(first_line)
         self._tracker = DefectTracker(self._rules, self._scale, self._stride, roll_first_line=first_line)
         self._width = ClothWidth(self._scale)
+        self._cut_mark_id = 0
         self._sink.roll_started(self._roll)
 
+    def _next_roll_id(self, line: int) -> str:
+        """The roll that begins at `line`: the last that was asked for up to there."""
+        roll_id = self._roll_id
+        while (change := self._changes.next) is not None and change.line <= line:
+            roll_id = self._changes.take().roll_id
+        return roll_id
+
+    def _change_due(self, first_line: int, end_line: int) -> int | None:
+        """The line within [first_line, end_line) from which on the cloth is another roll's; None: there is none."""
+        change = self._changes.next
+        return None if change is None or change.line >= end_line else max(change.line, first_line)
+
+    def _miss(self, missed: MissedLines) -> None:
+        self._break()
+        self._start_roll(missed.first_line)
+        line = self._change_due(missed.first_line, missed.end_line)
+        if line is not None:
+            if line > missed.first_line:
+                self._book_missed(replace(missed, end_line=line))
+            self._end_roll()
+            self._start_roll(line)
+            self._miss(replace(missed, first_line=line))
+            return
+        self._book_missed(missed)
+
+    def _book_missed(self, missed: MissedLines) -> None:
+        self._ledger.missed(missed.first_line, missed.end_line)
+        self._sink.coverage_gap(self._gap(missed))
+
     def _take_scores(self, strip: ScoreStrip) -> None:
+        line = self._change_due(strip.first_line, strip.end_line)
+        if line is None:
+            self._score(strip)
+            return
+        row = cut_row(strip.first_line, strip.logits.shape[0], self._stride, line)
+        before, after = _cut_strip(strip, row)
+        if before is not None:
+            self._score(before)
+        if after is None:
+            return  # the change's line lies in the last row: it takes effect with the next strip
+        self._break()
+        self._end_roll()
+        self._start_roll(after.first_line)
+        self._take_scores(after)
+
+    def _score(self, strip: ScoreStrip) -> None:
         assert self._segment is not None
         if not self._running:  # first scores of the segment, or the first after a failure of the engine
             self._tracker.begin(strip.first_line, self._places, self._segment.first_cell)
@@ -215,48 +254,19 @@ class DefectStage:
         for part, place in self._places.pieces(strip):
             lowered = lower_selvedges(part, place.cloth, self._segment.width_px, self._style.selvedge)
             judged = silence_outside(lowered, place.inspected)
-            self._ring.add_scores(judged)
+            self._pictures.ring.add_scores(judged)
             self._sink.scores(judged)
             self._width.add(place.cloth, self._segment.width_px, judged.n_lines)
             self._report(self._tracker.push(judged))
         if self._settings.crops:
-            self._keep_first_parts()
+            self._pictures.keep_first_parts(self._tracker.open_defects())
 
     def _report(self, defects: list[Defect]) -> None:
         for found in defects:
-            picture = None
-            if found.phase is not DefectPhase.UPDATE and found.merged_into is None:
-                picture = self._first_parts.get(found.defect_id) or self._ring.cut(found.box_px)
-            defect = self._with_look(found, picture)
-            is_end = defect.phase is DefectPhase.END
-            if is_end:
-                self._first_parts.pop(defect.defect_id, None)
-                self._looks.pop(defect.defect_id, None)
-            self._sink.defect(defect, picture if is_end and self._settings.crops else None)
+            defect, picture = self._pictures.of(found)
+            self._sink.defect(defect, picture)
             self._measure_latency(defect)
-
-    def _with_look(self, defect: Defect, picture: DefectCrop | None) -> Defect:
-        """The defect with its contrast, from its picture or as it was seen before; what was a hole stays one."""
-        before = self._looks.get(defect.defect_id)
-        look = None if picture is None else look_at(picture, self._rules.threshold_logit)
-        look = look or before
-        if look is None:
-            return defect
-        hole_contrast = self._settings.hole_contrast
-        if before is not None and before.is_hole(hole_contrast) and not look.is_hole(hole_contrast):
-            look = before
-        self._looks[defect.defect_id] = look
-        return replace(defect, contrast=look.contrast, is_hole=look.is_hole(hole_contrast))
-
-    def _keep_first_parts(self) -> None:
-        """Cut the picture of a defect that has grown beyond the limit while its first part is still held."""
-        for defect in self._tracker.open_defects():
-            box = defect.box_px
-            is_long = box.end_line - box.first_line >= self._settings.crop_lines
-            if is_long and defect.defect_id not in self._first_parts:
-                kept = sum(crop.image.nbytes for crop in self._first_parts.values() if crop is not None)
-                full = kept > self._settings.crop_memory_mb << 20
-                self._first_parts[defect.defect_id] = None if full else self._ring.cut(box)
+            self._look_for_cut_mark(defect)
 
     def _measure_latency(self, defect: Defect) -> None:
         received_s = self._times.of_line(defect.box_px.end_line - 1)
@@ -307,6 +317,39 @@ class DefectStage:
     def _finish(self) -> None:
         self._break()
         self._report_progress()
-        if self._roll is not None:
-            self.totals = self._ledger.totals(self._tracker.found, self._width.figures)
-            self._sink.roll_ended(self._roll, self.totals)
+        self._end_roll()
+        if (roll_id := self._changes.last_roll_id) is not None:
+            self._sink.fault(Fault("roll_without_cloth", f"the roll {roll_id} was asked for and no line of it came"))
+
+    def _end_roll(self) -> None:
+        if self._roll is None:
+            return
+        roll, self._roll = self._roll, None
+        self.totals = self._ledger.totals(self._tracker.found, self._width.figures)
+        self._sink.roll_ended(roll, self.totals)
+
+    def _look_for_cut_mark(self, defect: Defect) -> None:
+        """A line across the whole cloth ends the roll, where the station says so; once for each."""
+        share = self._settings.cut_mark_width
+        if share is None or self._segment is None or defect.defect_id == self._cut_mark_id:
+            return
+        cloth = self._places.last.cloth
+        width_mm = self._scale.across_mm(cloth.left_px, cloth.right_px)
+        if defect.shape is DefectShape.WEFT_LINE and defect.box_mm.width_mm >= share * width_mm:
+            self._cut_mark_id = defect.defect_id
+            self._n_cut_marks += 1
+            roll_id = f"{self._first_roll_id}-{self._n_cut_marks + 1}"
+            self._changes.ask(RollChange(self._ledger.next_line, roll_id))
+
+
+def _cut_strip(strip: ScoreStrip, row: int) -> tuple[ScoreStrip | None, ScoreStrip | None]:
+    """The rows before `row` and those from it on, None for none."""
+    n_rows, line = strip.logits.shape[0], strip.first_line + row * strip.stride_px
+    if row <= 0:
+        return None, strip
+    if row >= n_rows:
+        return strip, None
+    return (
+        replace(strip, end_line=line, logits=strip.logits[:row]),
+        replace(strip, first_line=line, logits=strip.logits[row:]),
+    )

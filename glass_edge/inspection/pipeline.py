@@ -26,6 +26,7 @@ from glass_edge.inspection.defect_stage import DefectStage
 from glass_edge.inspection.inference_stage import InferenceStage
 from glass_edge.inspection.messages import Arrival, ForDefects
 from glass_edge.inspection.parameters import SpanFinder, StyleParameters
+from glass_edge.inspection.roll_changes import RollChange
 from glass_edge.inspection.run_state import RunState
 from glass_edge.inspection.sink import InspectionSink, Progress
 
@@ -116,6 +117,16 @@ class InspectionPipeline:
         settings' `stop_drain_s`), and what is left then is reported as a gap `shutdown`. Returns at once.
         """
         self._state.request_stop(drain_s)
+
+    def change_roll(self, roll_id: str) -> int:
+        """The cloth from here on belongs to the roll `roll_id`; the roll before ends when its cloth is scored.
+
+        Returns:
+            The web line at which it begins (at most a row of scores later).
+        """
+        line = self._state.web_line
+        self._state.roll_changes.ask(RollChange(line, roll_id))
+        return line
 
     @property
     def is_running(self) -> bool:

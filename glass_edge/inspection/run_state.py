@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 
 from glass_edge.acquisition.camera import CameraFigures
+from glass_edge.inspection.roll_changes import RollChanges
 
 
 @dataclass(slots=True)
@@ -31,6 +32,8 @@ class RunState:
         stop: no more lines are read.
         engine_ready: the engine is warm, or could not be started.
         started_monotonic_s: when the engine was ready.
+        web_line: after the last line that the camera handed over, written by the camera thread alone.
+        roll_changes: rolls that are to begin.
         camera: what the camera measures of itself, written by the camera thread alone.
     """
 
@@ -40,6 +43,8 @@ class RunState:
     started_monotonic_s: float = field(default_factory=time.monotonic)
     inference: InferenceFigures = field(default_factory=InferenceFigures)
     block_queue_max: int = 0
+    web_line: int = 0
+    roll_changes: RollChanges = field(default_factory=RollChanges)
     camera: CameraFigures = field(default_factory=CameraFigures)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _error: BaseException | None = None
