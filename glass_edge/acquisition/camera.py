@@ -139,7 +139,8 @@ class CameraFigures:
 
     Attributes:
         line_rate_hz: lines a second while the web runs; None: not known yet.
-        exposure_headroom: part of a line's time that the exposure leaves free, below 0 lines are missed; None: not known.
+        exposure_headroom: part of a line's time that the exposure leaves free; below 0 lines are missed; None: not
+            known.
     """
 
     line_rate_hz: float | None = None

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from glass_edge.fabric.defect import Defect, DefectPhase
 from glass_edge.fabric.geometry import WebScale
+from glass_edge.fabric.grading_result import RollGrade
 from glass_edge.fabric.roll import Roll
 from glass_edge.inspection.coverage import CoverageGap, GapReason
 from glass_edge.inspection.sink import DefectCrop, Fault, Latency, QuietSink, Segment
@@ -125,12 +126,24 @@ def print_summary(sink: ConsoleSink, report: RollReport, scale: WebScale) -> Non
         f"{metres(totals.lines_woven)} woven: {metres(totals.lines_inspected)} inspected, "
         f"{metres(totals.lines_missed)} not" + (f" ({reasons})" if reasons else "")
     )
+    if report.rolls > 1:
+        sink.say(f"{report.rolls} rolls")
+    for grade in report.grades:
+        sink.say(_grade(grade))
     sink.say(
         f"{totals.defects} defect{'' if totals.defects == 1 else 's'}; {progress.tiles} tiles, "
         f"{progress.tiles_per_s:.1f} tiles/s, {progress.lines_per_s:.0f} lines/s in {progress.elapsed_s:.1f} s"
     )
     if progress.latency_new.count:
         sink.say(f"latency: new {_latency(progress.latency_new)}, end {_latency(progress.latency_end)}")
+
+
+def _grade(grade: RollGrade) -> str:
+    """The grade of a roll in a line."""
+    area = "" if grade.points_per_100_m2 is None else f", {grade.points_per_100_m2:.1f} on 100 m2"
+    verdict = "first quality" if grade.is_first_quality else "not first quality"
+    why = "; ".join([*grade.reasons, *grade.remarks])
+    return f"grade ({grade.table}): {grade.total_points} points{area}: {verdict}" + (f" ({why})" if why else "")
 
 
 def _latency(latency: Latency) -> str:
@@ -155,6 +168,17 @@ def summary_document(sink: ConsoleSink, report: RollReport, scale: WebScale) -> 
         "defects": totals.defects,
         "found": [_defect_document(defect) for defect in sink.defects],
         "faults": dict(sorted(report.faults.items())),
+        "grades": [
+            {
+                "table": grade.table,
+                "points": grade.total_points,
+                "points_per_100_m2": grade.points_per_100_m2,
+                "is_first_quality": grade.is_first_quality,
+                "reasons": list(grade.reasons),
+                "remarks": list(grade.remarks),
+            }
+            for grade in report.grades
+        ],
         "was_stopped": report.was_stopped,
         "seconds": progress.elapsed_s,
         "tiles": progress.tiles,

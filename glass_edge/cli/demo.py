@@ -68,7 +68,7 @@ def demo(
         pairs = zip(outcome.roll.truths, outcome.match.found_of_truth, strict=True)
         for truth, found in pairs:
             ids = ", ".join(f"#{outcome.found[place].defect_id}" for place in found)
-            scale = outcome.roll.job.web.scale
+            scale = outcome.roll.job.scale
             along_mm, across_mm = truth.box_px.first_line * scale.mm_per_line, truth.box_px.left_px * scale.mm_per_px
             sink.say(
                 f"true   {truth.kind:<11} {along_mm / 1000:9.3f} m along {across_mm:8.1f} mm across: "

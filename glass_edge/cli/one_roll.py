@@ -48,9 +48,9 @@ def inspect_and_show(
             "style": job.bundle.manifest.style,
             "bundle": str(job.bundle.folder),
         }
-        typer.echo(json.dumps(document | summary_document(sink, report, job.web.scale), indent=2))
+        typer.echo(json.dumps(document | summary_document(sink, report, job.scale), indent=2))
     else:
-        print_summary(sink, report, job.web.scale)
+        print_summary(sink, report, job.scale)
     if linger_s and not stop.asked.is_set():
         sink.say(f"answering subscribers for {linger_s:g} s more; Ctrl-C ends it")
         stop.asked.wait(linger_s)

@@ -25,6 +25,7 @@ from glass_edge.events.payloads import (
 from glass_edge.events.schema import Draft, Kind
 from glass_edge.fabric.defect import Defect, DefectPhase
 from glass_edge.fabric.geometry import ClothSpan, WebBox, WebScale, to_mm
+from glass_edge.fabric.grading_result import RollGrade
 from glass_edge.fabric.roll import Roll, RollTotals
 from glass_edge.inspection.sink import Progress
 
@@ -60,8 +61,8 @@ class DraftMaker:
         )
         return self._draft(Kind.ROLL_START, payload)
 
-    def roll_end(self, end_line: int, totals: RollTotals) -> Draft:
-        """The roll ends before web line `end_line`."""
+    def roll_end(self, end_line: int, totals: RollTotals, grade: RollGrade | None = None) -> Draft:
+        """The roll ends before web line `end_line`; `grade` when it was graded."""
         width = totals.width
         payload = RollEnd(
             end_line=end_line,
@@ -75,6 +76,13 @@ class DraftMaker:
             cloth_width_mm=None if width is None else width.mean_mm,
             cloth_width_least_mm=None if width is None else width.least_mm,
             cloth_width_greatest_mm=None if width is None else width.greatest_mm,
+            grading_table=None if grade is None else grade.table,
+            points=None if grade is None else grade.total_points,
+            points_per_100_m2=None if grade is None else grade.points_per_100_m2,
+            points_per_100_yd2=None if grade is None else grade.points_per_100_yd2,
+            is_first_quality=None if grade is None else grade.is_first_quality,
+            grade_reasons=() if grade is None else tuple(map(_shortened, grade.reasons)),
+            grade_remarks=() if grade is None else tuple(map(_shortened, grade.remarks)),
         )
         return self._draft(Kind.ROLL_END, payload, is_partial=False)
 
@@ -131,10 +139,26 @@ class DraftMaker:
         return self._draft(Kind.COVERAGE_GAP, payload)
 
     def stop_request(
-        self, request_id: str, reason: str, *, defect_id: int | None = None, along_mm: float | None = None
+        self,
+        request_id: str,
+        reason: str,
+        *,
+        defect_id: int | None = None,
+        along_mm: float | None = None,
+        across_mm: float | None = None,
+        cause: str | None = None,
+        period_mm: float | None = None,
     ) -> Draft:
         """Ask the line controller to stop; a request with a handshake, never a safety function."""
-        payload = StopRequest(request_id=request_id, reason=_shortened(reason), defect_id=defect_id, along_mm=along_mm)
+        payload = StopRequest(
+            request_id=request_id,
+            reason=_shortened(reason),
+            defect_id=defect_id,
+            along_mm=along_mm,
+            across_mm=across_mm,
+            cause=cause,
+            period_mm=period_mm,
+        )
         return self._draft(Kind.STOP_REQUEST, payload)
 
     def engine_activated(

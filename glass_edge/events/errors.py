@@ -29,6 +29,10 @@ class JournalRewoundError(GlassEdgeError):
     """The station's journal ends before what was asked for, under the same epoch."""
 
 
+class RequestRefusedError(GlassEdgeError):
+    """A station does not do what it was asked to; the message says why."""
+
+
 class EventsLostError(GlassEdgeError):
     """Events a client still needed are no longer kept.
 

@@ -90,6 +90,20 @@ class RollEnd(Document):
     """Least width, mm."""
     cloth_width_greatest_mm: float | None = Field(default=None, gt=0)
     """Greatest width, mm."""
+    grading_table: Name | None = None
+    """Table of points the roll was graded by; null when it was not graded, as are the fields below."""
+    points: Count | None = None
+    """Points of the roll."""
+    points_per_100_m2: Length | None = None
+    """Points on 100 square metres inspected; null when nothing was."""
+    points_per_100_yd2: Length | None = None
+    """Points on 100 square yards inspected."""
+    is_first_quality: bool | None = None
+    """Whether the roll keeps the limits of first quality."""
+    grade_reasons: tuple[Text, ...] = ()
+    """Why it does not, a sentence each."""
+    grade_remarks: tuple[Text, ...] = ()
+    """What a reader of the grade must know besides, such as cloth that was not inspected."""
 
     @model_validator(mode="after")
     def _adds_up(self) -> RollEnd:
@@ -190,6 +204,12 @@ class StopRequest(Document):
     """Defect that caused it; null for another cause."""
     along_mm: float | None = None
     """Where the cause is, mm from the roll's first line; null when it has no place."""
+    across_mm: float | None = None
+    """Where it is across, mm from the left selvedge; null when it has no place."""
+    cause: Name | None = None
+    """Rule that asks: hole, running, periodic, repeat or dense; null for another."""
+    period_mm: float | None = Field(default=None, gt=0)
+    """Spacing of a repeat along the web, mm; null when there is none."""
 
 
 class StopAck(Document):

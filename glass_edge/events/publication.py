@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from glass_edge import __version__
-from glass_edge.events.errors import EventFormatError
+from glass_edge.events.errors import EventFormatError, RequestRefusedError
 from glass_edge.events.journal_reader import Extent, JournalReader
 from glass_edge.events.parsing import parse_event
 from glass_edge.events.schema import SCHEMA_VERSION
@@ -26,6 +26,8 @@ from glass_edge.events.wire import (
     ReplayRequest,
     ReplyHeader,
     Request,
+    RollReply,
+    RollRequest,
     SnapshotReply,
     SnapshotRequest,
     StatusReply,
@@ -34,6 +36,7 @@ from glass_edge.events.wire import (
 )
 
 Frames = list[bytes]
+ChangeRoll = Callable[[str], int]
 
 
 class Publication:
@@ -45,6 +48,7 @@ class Publication:
         replay_limit: most events in one reply.
         up_s: seconds since the publisher started.
         now: wall clock, aware.
+        change_roll: begins the roll of a name and returns its first line, or raises RequestRefusedError; None: refused.
     """
 
     def __init__(
@@ -55,12 +59,14 @@ class Publication:
         replay_limit: int,
         up_s: Callable[[], float],
         now: Callable[[], datetime],
+        change_roll: ChangeRoll | None = None,
     ) -> None:
         self._reader = reader
         self._beacon_s = beacon_s
         self._replay_limit = replay_limit
         self._up_s = up_s
         self._now = now
+        self._change_roll = change_roll
         self._state = state_of(reader)
         self._first_head = self._state.seq
         self._requests = 0
@@ -109,6 +115,8 @@ class Publication:
     def _answer(self, request: Request) -> Frames:
         if isinstance(request, ReplayRequest):
             return self._replay(request)
+        if isinstance(request, RollRequest):
+            return self._begin_roll(request)
         header = self._header(request.id)
         if isinstance(request, SnapshotRequest):
             return _frames(SnapshotReply(**header, snapshot=self._state.snapshot()))
@@ -122,6 +130,15 @@ class Publication:
             requests_refused=self._refused,
         )
         return _frames(reply)
+
+    def _begin_roll(self, request: RollRequest) -> Frames:
+        try:
+            if self._change_roll is None:
+                raise RequestRefusedError("this station takes no commands")
+            first_line = self._change_roll(request.roll_id)
+        except RequestRefusedError as error:
+            return self._refuse(request.id, ErrorCode.REFUSED, str(error))
+        return _frames(RollReply(**self._header(request.id), roll_id=request.roll_id, first_line=first_line))
 
     def _replay(self, request: ReplayRequest) -> Frames:
         if request.epoch is not None and request.epoch != self._reader.epoch:

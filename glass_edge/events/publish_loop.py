@@ -21,7 +21,7 @@ import zmq
 from glass_edge.config.events import EventSettings
 from glass_edge.events.endpoints import bind
 from glass_edge.events.journal import Journal
-from glass_edge.events.publication import Publication
+from glass_edge.events.publication import ChangeRoll, Publication
 from glass_edge.events.wire import MAX_REQUEST_BYTES
 
 _EVENTS_A_TURN = 256
@@ -37,15 +37,22 @@ class PublishLoop:
         journal: where the events are; read through an own connection.
         wake: non-blocking socket that becomes readable when events were appended or the loop is to stop.
         stopping: set to end the loop.
+        change_roll: see `Publication`.
     """
 
     def __init__(
-        self, settings: EventSettings, journal: Journal, wake: socket.socket, stopping: threading.Event
+        self,
+        settings: EventSettings,
+        journal: Journal,
+        wake: socket.socket,
+        stopping: threading.Event,
+        change_roll: ChangeRoll | None = None,
     ) -> None:
         self._settings = settings
         self._journal = journal
         self._wake = wake
         self._stopping = stopping
+        self._change_roll = change_roll
         self._started_s = time.monotonic()
 
     def run(self, on_ready: Callable[[str, str], None]) -> None:
@@ -67,6 +74,7 @@ class PublishLoop:
                     replay_limit=self._settings.replay_limit,
                     up_s=lambda: time.monotonic() - self._started_s,
                     now=lambda: datetime.now(UTC),
+                    change_roll=self._change_roll,
                 )
                 requests.setsockopt(zmq.MAXMSGSIZE, 4 * MAX_REQUEST_BYTES)
                 endpoints = (

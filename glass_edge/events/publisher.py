@@ -20,6 +20,7 @@ from glass_edge.config.events import EventSettings
 from glass_edge.events.endpoints import IpcClaim, claim
 from glass_edge.events.errors import PublisherError
 from glass_edge.events.journal import Journal
+from glass_edge.events.publication import ChangeRoll
 from glass_edge.events.publish_loop import PublishLoop
 from glass_edge.events.schema import Draft, Event
 
@@ -35,9 +36,11 @@ class Publisher:
     Args:
         settings: journal, endpoints and limits.
         station: name of the station, the topic.
+        change_roll: see `Publication`; called in the publisher's thread.
     """
 
-    def __init__(self, settings: EventSettings, station: str) -> None:
+    def __init__(self, settings: EventSettings, station: str, change_roll: ChangeRoll | None = None) -> None:
+        self._change_roll = change_roll
         self._settings = settings
         self._station = station
         self._journal: Journal | None = None
@@ -154,7 +157,7 @@ class Publisher:
 
     def _start_thread(self, journal: Journal) -> tuple[str, str]:
         answer: _Answer = queue.SimpleQueue()
-        loop = PublishLoop(self._settings, journal, self._wake_in, self._stopping)
+        loop = PublishLoop(self._settings, journal, self._wake_in, self._stopping, self._change_roll)
         self._thread = threading.Thread(target=self._run, args=(loop, answer), name="events-publisher", daemon=True)
         self._thread.start()
         try:

@@ -20,6 +20,8 @@ from glass_edge.events.wire import (
     ReplayRequest,
     Reply,
     Request,
+    RollReply,
+    RollRequest,
     Snapshot,
     SnapshotReply,
     SnapshotRequest,
@@ -123,6 +125,14 @@ def request_snapshot(endpoint: str, *, timeout_s: float = 5.0) -> tuple[str, Sna
     if not isinstance(reply, SnapshotReply):
         raise EventFormatError(f"{endpoint}: answered {reply.reply} to a snapshot request")
     return reply.epoch, reply.snapshot
+
+
+def request_roll(endpoint: str, roll_id: str, *, timeout_s: float = 5.0) -> RollReply:
+    """Begin a new roll. Raises as `ask`; NoAnswerError where the station refuses."""
+    reply, _ = ask(endpoint, RollRequest(request="roll", roll_id=roll_id), timeout_s=timeout_s)
+    if not isinstance(reply, RollReply):
+        raise EventFormatError(f"{endpoint}: answered {reply.reply} to a roll request")
+    return reply
 
 
 def request_replay(

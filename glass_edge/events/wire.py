@@ -68,7 +68,16 @@ class StatusRequest(Document):
     id: RequestId = ""
 
 
-Request: TypeAlias = ReplayRequest | SnapshotRequest | StatusRequest
+class RollRequest(Document):
+    """Begin a new roll with the cloth that comes from now on."""
+
+    request: Literal["roll"]
+    id: RequestId = ""
+    roll_id: Name
+    """Name of the new roll."""
+
+
+Request: TypeAlias = ReplayRequest | SnapshotRequest | StatusRequest | RollRequest
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="request")])
 
 
@@ -77,12 +86,13 @@ class ErrorCode(StrEnum):
 
     BAD_REQUEST = "bad_request"
     WRONG_EPOCH = "wrong_epoch"
+    REFUSED = "refused"
 
 
 class ReplyHeader(Document):
     """What every reply begins with."""
 
-    reply: Literal["replay", "snapshot", "status", "error"]
+    reply: Literal["replay", "snapshot", "status", "roll", "error"]
     id: RequestId
     schema_version: Version
     station: Station
@@ -146,6 +156,16 @@ class StatusReply(ReplyHeader):
     requests_refused: Count
 
 
+class RollReply(ReplyHeader):
+    """The roll begins."""
+
+    reply: Literal["roll"] = "roll"
+    roll_id: Name
+    first_line: int = Field(ge=0)
+    """Web line from which on the cloth is the new roll's, a row of scores later at most; its roll.start comes once the
+    cloth before it is scored."""
+
+
 class ErrorReply(ReplyHeader):
     """The request was refused."""
 
@@ -154,7 +174,7 @@ class ErrorReply(ReplyHeader):
     message: str
 
 
-Reply: TypeAlias = ReplayReply | SnapshotReply | StatusReply | ErrorReply
+Reply: TypeAlias = ReplayReply | SnapshotReply | StatusReply | RollReply | ErrorReply
 _REPLY: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="reply")])
 
 

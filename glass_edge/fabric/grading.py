@@ -94,19 +94,21 @@ class Grader:
         self._holes += fault.is_hole
         return FaultPoints(fault.defect_id, added, by_size, first, end, WhyLess.CAPPED if added < by_size else None)
 
-    def grade(self, *, woven_m: float, inspected_m: float) -> RollGrade:
+    def grade(self, *, woven_m: float, inspected_m: float, width_mm: float | None = None) -> RollGrade:
         """The grade of what was added so far.
 
         Args:
             woven_m: length of the roll so far, m.
             inspected_m: what was inspected of it, m.
+            width_mm: mean width of the cloth, for the points per area; None: the width that the roll began with.
 
         Raises:
             ValueError: the lengths are negative or more was inspected than woven.
         """
         if not 0 <= inspected_m <= woven_m < math.inf:
             raise ValueError(f"{inspected_m} m inspected of {woven_m} m woven is not possible")
-        area_width_mm = self._table.area_width_mm(self._width_mm)
+        width_mm = self._width_mm if width_mm is None else width_mm
+        area_width_mm = self._table.area_width_mm(width_mm)
         per_100_m2 = per_100_yd2 = None
         if inspected_m > 0:
             per_100_m2 = points_per_100_m2(self._total, inspected_m, area_width_mm)
@@ -126,7 +128,7 @@ class Grader:
         return RollGrade(
             table=self._table.name,
             unit_mm=self._table.unit.mm,
-            width_mm=self._width_mm,
+            width_mm=width_mm,
             woven_m=woven_m,
             inspected_m=inspected_m,
             total_points=self._total,

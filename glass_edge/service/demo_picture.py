@@ -49,6 +49,6 @@ def _strip(outcome: RollOutcome) -> NDArray[np.uint8]:
         outcome.lines,
         outcome.scores,
         boxes,
-        job.web.scale,
+        job.scale,
         job.bundle.manifest.threshold.logit if threshold is None else threshold,
     )

@@ -7,6 +7,7 @@ disk before its `defect.end` names it; pictures that cannot be kept cost one fau
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable
 
 from glass_edge.events.drafts import DraftMaker
@@ -15,13 +16,16 @@ from glass_edge.events.schema import Draft, Event
 from glass_edge.fabric.defect import Defect
 from glass_edge.fabric.geometry import ClothSpan, WebScale
 from glass_edge.fabric.roll import Roll, RollTotals
+from glass_edge.fabric.stop_rule_values import StopDecision
 from glass_edge.inspection.coverage import CoverageGap
 from glass_edge.inspection.score_strip import ScoreStrip
-from glass_edge.inspection.sink import DefectCrop, Fault, Progress, QuietSink
+from glass_edge.inspection.sink import DefectCrop, Fault, Progress, QuietSink, Segment
 from glass_edge.service.crops import CropsFullError, CropStore
+from glass_edge.service.roll_judge import RollJudge
 
 Emit = Callable[[Draft], Event]
 CROPS_FAULT = "crops_not_kept"
+GRADING_FAULT = "not_graded"
 
 
 class EventSink(QuietSink):
@@ -33,6 +37,7 @@ class EventSink(QuietSink):
         is_simulated: True for replays and simulated looms.
         crops: where pictures are kept, None for none.
         span: the cloth's columns where they are fixed.
+        judge: grades the roll and asks for stops; None: neither.
         status_s: time between two status events with figures, s; None: none.
     """
 
@@ -44,12 +49,14 @@ class EventSink(QuietSink):
         is_simulated: bool,
         crops: CropStore | None,
         span: ClothSpan | None,
+        judge: RollJudge | None = None,
         status_s: float | None = None,
     ) -> None:
         self._emit = emit
         self._maker = DraftMaker(None, scale, is_simulated)
         self._crops = crops
         self._span = span
+        self._judge = judge
         self._status_s = status_s
         self._next_status_s = 0.0
         self._end_line = 0
@@ -64,6 +71,8 @@ class EventSink(QuietSink):
             self._next_status_s = time.monotonic() + self._status_s
         if self._crops is not None:
             self._crops.start_roll(roll.roll_id)
+        if self._judge is not None:
+            self._judge.roll_started(roll)
         self._emit(self._maker.roll_start(self._span))
         self._emit(self._maker.status(StationState.CONTINUOUS_EXECUTION))
 
@@ -75,6 +84,29 @@ class EventSink(QuietSink):
         """defect.new, defect.update or defect.end."""
         crop_file = self._keep(defect.defect_id, crop) if crop is not None and self._crops is not None else None
         self._emit(self._maker.defect(defect, crop_file=crop_file))
+        if self._judge is not None and self._maker.roll is not None:
+            roll_mm = (self._end_line - self._maker.roll.first_line) * self._maker.scale.mm_per_line
+            if (decision := self._judge.take(defect, roll_mm)) is not None:
+                self._ask_to_stop(decision)
+
+    def _ask_to_stop(self, decision: StopDecision) -> None:
+        self._emit(
+            self._maker.stop_request(
+                f"stop-{uuid.uuid4().hex}",
+                decision.reason,
+                defect_id=decision.defect_id,
+                along_mm=decision.along_mm,
+                across_mm=decision.across_mm,
+                cause=decision.cause.value,
+                period_mm=decision.period_mm,
+            )
+        )
+
+    def segment_started(self, segment: Segment) -> None:
+        """No event; tells how wide the cloth is."""
+        problem = None if self._judge is None else self._judge.segment_started(segment)
+        if problem is not None:
+            self.fault(Fault(GRADING_FAULT, problem))
 
     def coverage_gap(self, gap: CoverageGap) -> None:
         """coverage.gap."""
@@ -99,8 +131,9 @@ class EventSink(QuietSink):
         self._emit(self._maker.status(StationState.CONTINUOUS_EXECUTION, roll_lines=lines, figures=progress))
 
     def roll_ended(self, roll: Roll, totals: RollTotals) -> None:
-        """roll.end."""
-        self._emit(self._maker.roll_end(roll.first_line + totals.lines_woven, totals))
+        """roll.end, with the grade."""
+        grade = None if self._judge is None else self._judge.grade(totals)
+        self._emit(self._maker.roll_end(roll.first_line + totals.lines_woven, totals, grade))
         self._maker = DraftMaker(None, self._maker.scale, self._maker.is_simulated)
 
     def _status(self, state: StationState, code: str, message: str) -> None:

@@ -23,12 +23,15 @@ from glass_edge.config.web import WebSettings
 from glass_edge.engine.bundle import Bundle
 from glass_edge.engine.trust import check_trust
 from glass_edge.errors import InputError
-from glass_edge.fabric.geometry import ClothSpan
+from glass_edge.fabric.across_map import AcrossMap
+from glass_edge.fabric.geometry import ClothSpan, WebScale
+from glass_edge.fabric.grading_result import RollGrade
 from glass_edge.fabric.roll import RollTotals
 from glass_edge.inspection.parameters import SpanFinder, inspected_span
 from glass_edge.inspection.segment_head import LEAST_WIDTH_PX, require_findable
 from glass_edge.inspection.sink import Progress
 from glass_edge.inspection.tile_plan import TileGeometry
+from glass_edge.service.roll_judge import JudgeRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class RollJob:
         engine: what computes.
         inspection: what counts as a defect.
         live: the camera cannot wait.
+        judge: by what the roll is graded and the loom is asked to stop.
+        across: where columns lie across the web (a lens, several cameras); None: all pixels are of one width.
     """
 
     roll_id: str
@@ -52,6 +57,13 @@ class RollJob:
     engine: EngineSettings
     inspection: InspectionSettings
     live: bool
+    judge: JudgeRules = field(default_factory=JudgeRules)
+    across: AcrossMap | None = None
+
+    @property
+    def scale(self) -> WebScale:
+        """Size of a pixel, with the map across the web where there is one."""
+        return WebScale(self.web.mm_per_px, self.web.mm_per_line, self.across)
 
     @property
     def fixed_span(self) -> ClothSpan | None:
@@ -73,14 +85,16 @@ class RollJob:
 
 @dataclass(frozen=True, slots=True)
 class RollReport:
-    """Outcome of a roll.
+    """Outcome of a roll, or of several that followed each other without a stop.
 
     Attributes:
-        totals: lines and defects; zeros when no line came.
+        totals: lines and defects of all; zeros when no line came.
         progress: last progress report.
         faults: how often each kind of fault was reported.
         missed_lines: lines not inspected, by the reason.
         was_stopped: the end was asked for before the lines ended.
+        rolls: how many.
+        grades: of the last of them.
     """
 
     totals: RollTotals
@@ -88,6 +102,8 @@ class RollReport:
     faults: Counter[str] = field(default_factory=Counter)
     missed_lines: Counter[str] = field(default_factory=Counter)
     was_stopped: bool = False
+    rolls: int = 1
+    grades: tuple[RollGrade, ...] = ()
 
 
 def check_job(job: RollJob) -> None:
@@ -113,7 +129,7 @@ def check_job(job: RollJob) -> None:
         job.fixed_span or ClothSpan(0, width),
         width,
         job.web.selvedge_margin_mm,
-        job.web.scale,
+        job.scale,
         halo_px=halo,
         stride_px=stride,
     )

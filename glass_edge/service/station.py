@@ -17,15 +17,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from glass_edge.config.events import EventSettings
+from glass_edge.config.events import IPC_PREFIX, EventSettings
 from glass_edge.config.output import OutputSettings
 from glass_edge.engine.base import Engine
 from glass_edge.engine.factory import open_engine
 from glass_edge.errors import GlassEdgeError
 from glass_edge.events.drafts import DraftMaker
+from glass_edge.events.errors import RequestRefusedError
 from glass_edge.events.payloads import StationState
 from glass_edge.events.publisher import Publisher
 from glass_edge.fabric.geometry import WebScale
+from glass_edge.fabric.roll import Roll, RollTotals
 from glass_edge.inspection.coverage import CoverageGap
 from glass_edge.inspection.parameters import style_parameters
 from glass_edge.inspection.pipeline import InspectionPipeline
@@ -34,6 +36,7 @@ from glass_edge.service.crops import CropStore
 from glass_edge.service.event_sink import EventSink
 from glass_edge.service.fan_out import FanOutSink
 from glass_edge.service.roll_job import RollJob, RollReport, check_job
+from glass_edge.service.roll_judge import RollJudge
 from glass_edge.service.signals import StopRequest
 
 _POLL_S = 0.1
@@ -46,6 +49,20 @@ class _Tally(QuietSink):
     def __init__(self) -> None:
         self.faults: Counter[str] = Counter()
         self.missed_lines: Counter[str] = Counter()
+        self.totals = RollTotals(0, 0, 0, 0)
+        self.rolls = 0
+
+    def roll_ended(self, roll: Roll, totals: RollTotals) -> None:
+        del roll
+        so_far = self.totals
+        self.rolls += 1
+        self.totals = RollTotals(
+            so_far.lines_woven + totals.lines_woven,
+            so_far.lines_inspected + totals.lines_inspected,
+            so_far.lines_missed + totals.lines_missed,
+            so_far.defects + totals.defects,
+            totals.width,
+        )
 
     def fault(self, fault: Fault) -> None:
         self.faults[fault.kind] += 1
@@ -70,8 +87,10 @@ class Station:
         self._output = output
         self._status_s = events.status_s
         self._crops: CropStore | None = None
-        self.publisher = Publisher(events, name)
+        self.publisher = Publisher(events, name, self._change_roll)
         self._in_error = False
+        self._running: InspectionPipeline | None = None
+        self._last_roll_id = ""
 
     def __enter__(self) -> Self:
         """Take the journal, the sockets and the picture folder.
@@ -121,13 +140,15 @@ class Station:
         """
         check_job(job)
         engine = open_engine(job.bundle, job.engine)
+        judge = RollJudge(job.judge, job.scale)
         try:
             sink = EventSink(
                 self.publisher.emit,
-                scale=job.web.scale,
+                scale=job.scale,
                 is_simulated=self._is_simulated,
                 crops=self._crops if job.inspection.crops else None,
                 span=job.fixed_span,
+                judge=judge,
                 status_s=self._status_s,
             )
             tally = _Tally()
@@ -138,13 +159,36 @@ class Station:
             engine.__exit__(type(error), error, error.__traceback__)
             raise
         try:
+            self._last_roll_id, self._running = job.roll_id, pipeline
             was_stopped = _run(pipeline, stop)
-            totals = pipeline.wait()
+            pipeline.wait()
         except BaseException:
             self._in_error = sink.is_in_error
             raise
+        finally:
+            self._running = None
         self._tell(StationState.READY)
-        return RollReport(totals, pipeline.progress, tally.faults, tally.missed_lines, was_stopped)
+        return RollReport(
+            tally.totals,
+            pipeline.progress,
+            tally.faults,
+            tally.missed_lines,
+            was_stopped,
+            max(1, tally.rolls),
+            tuple(judge.grades),
+        )
+
+    def _change_roll(self, roll_id: str) -> int:
+        """A request to begin a roll, in the publisher's thread; see `Publication`."""
+        if not self.publisher.request_endpoint.startswith(IPC_PREFIX):
+            raise RequestRefusedError("commands are taken on an ipc:// endpoint only")
+        pipeline = self._running
+        if pipeline is None:
+            raise RequestRefusedError("no roll is running")
+        if roll_id == self._last_roll_id:
+            raise RequestRefusedError(f"the roll {roll_id} is open already; give the new roll another name")
+        self._last_roll_id = roll_id
+        return pipeline.change_roll(roll_id)
 
     def _pipeline(self, job: RollJob, engine: Engine, sink: InspectionSink) -> InspectionPipeline:
         return InspectionPipeline(
@@ -153,7 +197,7 @@ class Station:
             sink,
             roll_id=job.roll_id,
             style=style_parameters(job.bundle.manifest, engine, job.inspection),
-            scale=job.web.scale,
+            scale=job.scale,
             cloth=job.cloth,
             selvedge_margin_mm=job.web.selvedge_margin_mm,
             wander_mm=job.web.wander_mm,
