@@ -12,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from glass_edge.engine.bundle import Bundle
-    from glass_edge.engine.manifest import Manifest, ParityResult, ThresholdSpec
+    from glass_edge.engine.manifest import Manifest, ParityResult, PromiseSpec, ThresholdSpec
 
 _LABEL_WIDTH = 18
 
@@ -64,6 +64,35 @@ def _threshold(threshold: ThresholdSpec) -> list[str]:
         lines.append(
             f"within {zone.zone_px} px of a selvedge {zone.offset_logit:.4g} higher: {zone.method} ({zone.n_blocks} "
             "blocks)"
+        )
+    if (promise := threshold.promise) is not None:
+        lines += promise_lines(promise)
+        lines.append(
+            f"(it was {promise.previous_logit:.4g} in version {promise.from_version}, where parity on good tiles and "
+            "labelled images was judged)"
+        )
+    return lines
+
+
+def promise_lines(promise: PromiseSpec) -> list[str]:
+    """What a threshold promises, and what that rests on."""
+    interval = f"{promise.low_per_100m:.2g} to {promise.high_per_100m:.2g}, {100 * promise.confidence:g} %"
+    estimate = "" if promise.estimate_per_100m is None else f"estimated {promise.estimate_per_100m:.2g} "
+    lines = [
+        f"promise: at most {promise.high_per_100m:.3g} false alarms in 100 m ({estimate}({interval})), asked "
+        f"{promise.asked_per_100m:g}",
+        f"from {promise.metres:.4g} m of good cloth, {promise.rolls} roll{'s' if promise.rolls > 1 else ''}, "
+        f"{promise.blocks} blocks of {promise.block_m:g} m, largest logit {promise.largest_logit:.4g}; "
+        f"{promise.mm_per_px:g} mm a px, {promise.mm_per_line:g} a line, gap {promise.gap_mm:g} mm",
+        f"extremal index {promise.extremal_index:.2f} ({promise.extremal_index_by_chance:.2f} by chance), dispersion "
+        f"{promise.dispersion:.2f}, {promise.alarms_per_exceedance:.2f} alarms an exceedance",
+    ]
+    if (tail := promise.tail) is None:
+        lines.append("without a tail: the threshold is just above the largest block")
+    else:
+        lines.append(
+            f"tail above {tail.level_logit:.4g} ({tail.exceeding} blocks): shape {tail.shape:+.3f}, scale "
+            f"{tail.scale:.4g}, Anderson-Darling {tail.anderson_darling:.2f} (of {tail.anderson_darling_limit:.2f})"
         )
     return lines
 

@@ -62,6 +62,7 @@ def replay(
 ) -> int:
     """Play images or long line-scan strips as a camera, find defects and publish them as events."""
     from glass_edge.acquisition.raw_player import RawPlayer
+    from glass_edge.cli.judging import judge_rules
     from glass_edge.cli.one_roll import inspect_and_show
     from glass_edge.config.engine import EngineSettings
     from glass_edge.config.output import OutputSettings
@@ -77,7 +78,7 @@ def replay(
     bundle_path = engine if engine is not None else settings.bundle if settings else None
     if bundle_path is None:
         raise InputError("--engine is missing; give a bundle (engines/<style>), or a station file that names one")
-    camera = _camera(places, settings, joined=joined, line_rate_hz=line_rate_hz)
+    camera = replay_camera(places, settings, joined=joined, line_rate_hz=line_rate_hz)
     if isinstance(camera, RawPlayer) and settings is None and mm_per_px is None:
         mm_per_px, mm_per_line = camera.header.mm_per_px, mm_per_line or camera.header.mm_per_line
     bundle = load_bundle(bundle_path)
@@ -85,10 +86,11 @@ def replay(
         roll_id=roll or f"replay-{stamp}",
         camera=camera,
         bundle=bundle,
-        web=_web(settings, bundle.manifest, mm_per_px, mm_per_line),
+        web=web_settings(settings, bundle.manifest, mm_per_px, mm_per_line),
         engine=settings.engine if settings else EngineSettings(),
         inspection=_inspection(settings, threshold),
         live=False,
+        judge=judge_rules(settings, bundle.manifest.style),
     )
     check_job(job)
     folder = out if out is not None else Path("runs") / f"replay-{stamp}"
@@ -107,7 +109,7 @@ def replay(
     return _exit_code(report)
 
 
-def _camera(
+def replay_camera(
     places: list[Path], settings: StationSettings | None, *, joined: bool, line_rate_hz: float | None
 ) -> ReplayCamera | RawPlayer:
     """A recording of raw lines, or images."""
@@ -137,7 +139,7 @@ def _total_lines(camera: ReplayCamera | RawPlayer) -> int | None:
     return camera.total_lines if isinstance(camera, ReplayCamera) else None
 
 
-def _web(
+def web_settings(
     settings: StationSettings | None, manifest: Manifest, mm_per_px: float | None, mm_per_line: float | None
 ) -> WebSettings:
     """Scale and span: an option wins over the station file, and that over the bundle."""

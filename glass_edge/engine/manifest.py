@@ -63,6 +63,74 @@ class SelvedgeSpec(Settings):
     """Blocks of good cloth in the zone."""
 
 
+class TailSpec(Settings):
+    """The tail of the block maxima of good cloth: generalised Pareto above a level."""
+
+    level_logit: float
+    """From here up."""
+    exceeding: int = Field(gt=0)
+    """Blocks above the level."""
+    shape: float
+    """Shape; above 0: heavier than exponential."""
+    scale: float = Field(gt=0)
+    """Scale of the excesses, logits."""
+    rate_per_m: float = Field(gt=0)
+    """Exceedances of the level a metre."""
+    anderson_darling: float
+    """Statistic of the fit, smaller is better."""
+    anderson_darling_limit: float
+    """Exceeded by 1 % of samples of such a tail."""
+
+
+class PromiseSpec(Settings):
+    """What a threshold promises: false alarms (announced defects) in 100 m of good cloth, and what that rests on."""
+
+    asked_per_100m: float = Field(gt=0)
+    """What was asked."""
+    estimate_per_100m: float | None = Field(default=None, ge=0)
+    """Most likely rate; None: without a tail there is none."""
+    low_per_100m: float = Field(ge=0)
+    """Lower end of its interval."""
+    high_per_100m: float = Field(gt=0)
+    """Upper end of its interval: the promise."""
+    confidence: float = Field(gt=0, lt=1)
+    """Of the interval."""
+    method: Literal["tail", "largest block"]
+    """A fitted tail, or no more than that the largest block stands for."""
+    metres: float = Field(gt=0)
+    """Good cloth inspected, m."""
+    rolls: int = Field(gt=0)
+    """Rolls it came from."""
+    blocks: int = Field(gt=0)
+    """Blocks: stretches of the whole width."""
+    block_m: float = Field(gt=0)
+    """Length of a block, m."""
+    mm_per_px: float = Field(gt=0)
+    """Scale the cloth was inspected at, mm."""
+    mm_per_line: float = Field(gt=0)
+    """Advance a line, mm."""
+    gap_mm: float = Field(ge=0)
+    """Stretches without alarm up to this long part no defect, mm; a station with less announces more."""
+    largest_logit: float
+    """Largest smoothed logit of the good cloth."""
+    alarms_per_exceedance: float = Field(gt=0)
+    """Announced defects by exceedances of the level."""
+    extremal_index: float = Field(gt=0, le=1)
+    """Clusters by exceeding blocks."""
+    extremal_index_by_chance: float = Field(gt=0, le=1)
+    """The same of independent blocks."""
+    dispersion: float = Field(gt=0)
+    """Variance of the counts by that of independent blocks; widens the interval."""
+    tail: TailSpec | None = None
+    """The tail; None: there is none."""
+    from_version: str
+    """Bundle version whose threshold was replaced; parity on good tiles and labelled images was judged there."""
+    previous_logit: float
+    """Its threshold."""
+    evidence: str
+    """File of the bundle with the maximum of every block."""
+
+
 class ThresholdSpec(Settings):
     """The alarm threshold and the evidence it rests on."""
 
@@ -78,6 +146,8 @@ class ThresholdSpec(Settings):
     """Camera lines of good cloth behind it."""
     selvedge: SelvedgeSpec | None = None
     """Higher beside the selvedges; None: the same everywhere."""
+    promise: PromiseSpec | None = None
+    """False alarms promised at this threshold, for the whole width; None: none were."""
 
 
 class GoodTilesParity(Settings):

@@ -34,8 +34,8 @@ def test_observed_beside_promised() -> None:
     rate = alarm_rate(3, 1000.0)
     assert rate.verdict(0.5) is Verdict.COMPATIBLE
     assert rate.describe(0.5) == (
-        "promised 0.5, observed 3 in 1000 m: 0.3 (0.062 to 0.88) in 100 m: compatible; real defects are counted too, so "
-        "false alarms may be fewer"
+        "promised 0.5, observed 3 in 1000 m: 0.3 (0.062 to 0.88) in 100 m: compatible; real defects are counted "
+        "too, so false alarms may be fewer"
     )
     assert alarm_rate(0, 1000.0).verdict(0.5) is Verdict.KEPT
     assert alarm_rate(0, 100.0).verdict(0.5) is Verdict.COMPATIBLE  # 100 m cannot tell

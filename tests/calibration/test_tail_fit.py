@@ -154,6 +154,5 @@ def test_intervals_hold_the_true_rate_and_promises_are_kept_on_seeded_samples() 
             _, low, high = tail.per_100m(at)
             held[name] += low <= 100 * wanted <= high
             kept[name] += rate(tail.threshold_for(100 * wanted)) <= wanted
-    for name in held:
-        assert held[name] >= 0.9 * samples, (held, kept)
-        assert kept[name] >= 0.9 * samples, (held, kept)
+    assert min(held.values()) >= 0.9 * samples, held
+    assert min(kept.values()) >= 0.9 * samples, kept

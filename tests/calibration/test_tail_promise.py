@@ -100,7 +100,7 @@ def test_the_largest_block_keeps_its_promise() -> None:
 def test_cloth_of_two_kinds_has_no_tail() -> None:
     random = np.random.default_rng(7)
     blocks = good(np.where(np.arange(400) % 25 == 0, 20.0, 0.0) + random.normal(0, 0.4, 400))
-    with pytest.raises(InputError, match="no level was found .* defects among the good cloth"):
+    with pytest.raises(InputError, match=r"no level was found .* defects among the good cloth"):
         promise(blocks, 3.0, one_each(blocks))
 
 
