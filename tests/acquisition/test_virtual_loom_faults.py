@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -318,6 +319,52 @@ def test_one_process_at_a_time_and_a_crash_frees_the_camera(loom: VirtualLoom) -
     with opened(loom.cti) as ia:
         ia.start()
         ia.stop()
+
+
+def _record(cti: Path, out: Path, let_go: Event) -> None:
+    """Frame id, first encoder count and whether the pixels are those of the count, of every block until it may end."""
+    taken = []
+    with opened(cti) as ia:
+        set_up(ia.remote_device.node_map)
+        ia.start()
+        while not let_go.is_set():
+            with contextlib.suppress(gentl.TimeoutException):
+                block = take(ia, timeout_s=0.1)
+                first = block.counts[0]
+                right = np.array_equal(block.raw.reshape(HEIGHT, 64), CLOTH[np.arange(first, first + HEIGHT) % 300])
+                taken.append((block.frame_id, first, right))
+    np.save(out, np.array(taken))
+
+
+def test_frames_that_would_come_more_than_two_seconds_late_are_given_up(tmp_path: Path) -> None:
+    stopped_s, rate_hz = 2.8, 400.0
+    frame_s = HEIGHT / rate_hz
+    loom = VirtualLoom.create(tmp_path / "loom", CLOTH, line_rate_hz=rate_hz)
+    context = multiprocessing.get_context("spawn")
+    let_go = context.Event()
+    other = context.Process(target=_record, args=(loom.cti, tmp_path / "taken.npy", let_go))
+    other.start()
+    assert other.pid is not None
+    until_s = time.monotonic() + 60
+    while loom.counters["frames_delivered"] < 5 and time.monotonic() < until_s:
+        time.sleep(0.02)
+    began_s = time.monotonic()
+    os.kill(other.pid, signal.SIGSTOP)  # the consumer and the producer's thread in it; the web goes on
+    time.sleep(stopped_s)
+    os.kill(other.pid, signal.SIGCONT)
+    late_s = time.monotonic() - began_s
+    time.sleep(1.0)
+    let_go.set()
+    other.join(30)
+    assert other.exitcode == 0
+    taken = np.load(tmp_path / "taken.npy")
+    assert taken[:, 2].all()
+    assert np.array_equal(taken[:, 1], (taken[:, 0] - 1) * HEIGHT)  # lines are counted, delivered or not
+    steps = np.diff(taken[:, 0])
+    lost = int(steps.max()) - 1
+    assert sum(steps > 1) == 1
+    assert loom.counters["frames_underrun"] == lost
+    assert (stopped_s - 2.0) / frame_s - 1 <= lost < (late_s - 1.0) / frame_s  # the others came, up to 2 s late
 
 
 def test_updates_reloads_and_late_calls_crash_nothing(loom: VirtualLoom) -> None:
