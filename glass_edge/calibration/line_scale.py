@@ -21,8 +21,11 @@ from pydantic import Field, model_validator
 
 from glass_edge.calibration.documents import load_document
 from glass_edge.config.base import Settings
+from glass_edge.fabric.across_map import AcrossMap
 from glass_edge.fabric.geometry import ClothSpan, WebScale
 from glass_edge.files import write_json
+
+_STRAIGHT_MM = 1e-3
 
 
 class LineScale(Settings):
@@ -114,6 +117,11 @@ class LineScale(Settings):
         left, right = self.across_mm([span.left_px, span.right_px])
         return float(right - left)
 
+    def to_across_map(self) -> AcrossMap:
+        """The map as straight pieces, within 1e-3 mm of it everywhere; beyond the line they go on straight."""
+        columns = knots(self, 0, self.width_px)
+        return AcrossMap(columns, self.across_mm(columns))
+
     @property
     def web_scale(self) -> WebScale:
         """The mean scale as the domain knows it."""
@@ -122,6 +130,22 @@ class LineScale(Settings):
     def save(self, path: Path) -> None:
         """Write it as JSON, atomically."""
         write_json(path, self.model_dump(mode="json"))
+
+
+def knots(scale: LineScale, first_px: int, end_px: int) -> NDArray[np.float64]:
+    """Columns from `first_px` to `end_px`, float64 (n,), between which the map may be taken for straight (1e-3 mm).
+
+    Pieces are halved until the largest deviation at any column is below half of that.
+    """
+    columns = np.arange(first_px, end_px + 1, dtype=np.float64)
+    places = scale.across_mm(columns)
+    pieces = 1
+    while True:
+        chosen = np.unique(np.round(np.linspace(first_px, end_px, pieces + 1)))
+        off = np.abs(np.interp(columns, chosen, places[(chosen - first_px).astype(np.int64)]) - places)
+        if off.max() < _STRAIGHT_MM / 2 or pieces >= end_px - first_px:
+            return np.asarray(chosen)
+        pieces *= 2
 
 
 def load_scale(path: Path) -> LineScale:

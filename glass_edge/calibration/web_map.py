@@ -14,8 +14,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from glass_edge.calibration.line_scale import LineScale
+from glass_edge.calibration.line_scale import LineScale, knots
 from glass_edge.errors import InputError
+from glass_edge.fabric.across_map import AcrossMap
+from glass_edge.fabric.geometry import ClothSpan
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,55 @@ def place_cameras(scales: Mapping[str, LineScale]) -> tuple[CameraPlace, ...]:
             end = int(np.ceil(float(scale.column_px(ends[name][1] - right_mm / 2)) - 0.5))
         places.append(CameraPlace(name, scale, offset_mm, first, end, left_mm, right_mm))
     return tuple(places)
+
+
+def even_scale(width_px: int, left_mm: float, mm_per_px: float, mm_per_line: float) -> LineScale:
+    """The scale of a camera whose pixels are all of one width, its column 0 at `left_mm`."""
+    half = width_px * mm_per_px / 2
+    return LineScale(
+        width_px=width_px,
+        mm_per_px=mm_per_px,
+        mm_per_line=mm_per_line,
+        coefficients=(left_mm + half, half),
+        first_px=0.0,
+        last_px=float(width_px),
+        bars=2,
+        residual_rms_px=0.0,
+        residual_max_px=0.0,
+    )
+
+
+def across_map(cameras: tuple[CameraPlace, ...]) -> AcrossMap:
+    """Where the columns of the wide line lie, which is the own columns of each camera from left to right.
+
+    Within 1e-3 mm of the cameras' scales, except for a pixel to either side of a seam: no camera's pixels end just
+    where the next one's begin, and the seam itself is put half-way, at most half a pixel from where either has it.
+    """
+    columns: list[float] = []
+    places: list[float] = []
+    left_px = 0
+    for camera in cameras:
+        own = knots(camera.scale, camera.first_px, camera.end_px)
+        if camera is not cameras[0]:
+            own = np.union1d(own, camera.first_px + 1.0)
+        if camera is not cameras[-1]:
+            own = np.union1d(own, camera.end_px - 1.0)
+        there = camera.web_mm(own)
+        if places:
+            places[-1] = (places[-1] + float(there[0])) / 2
+            own, there = own[1:], there[1:]
+        columns += (own - camera.first_px + left_px).tolist()
+        places += there.tolist()
+        left_px += camera.end_px - camera.first_px
+    return AcrossMap(np.array(columns), np.array(places))
+
+
+def own_span(cameras: tuple[CameraPlace, ...], camera: CameraPlace, wide: ClothSpan) -> ClothSpan | None:
+    """Columns of a camera's whole line that show the cloth in columns `wide` of the wide line; None: it sees none."""
+    mm = across_map(cameras).across_mm([wide.left_px, wide.right_px])
+    left, right = np.clip(camera.column_px(mm), 0, camera.scale.width_px)
+    left_px, right_px = int(np.floor(left)), int(np.ceil(right))
+    return ClothSpan(left_px, right_px) if right_px > left_px else None
 
 
 def web_width_mm(cameras: tuple[CameraPlace, ...]) -> float:

@@ -26,8 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def check(file: _FileArgument, as_json: _Json = False) -> None:
     """Check a station file and everything it names."""
-    from glass_edge.acquisition import open_camera
-    from glass_edge.cli.correction import load_correction
+    from glass_edge.cli.joined import open_station_camera
     from glass_edge.cli.watched import watched
     from glass_edge.config.station import load_station
     from glass_edge.engine.bundle import load_bundle
@@ -37,7 +36,7 @@ def check(file: _FileArgument, as_json: _Json = False) -> None:
     settings = load_station(file)
     problems, camera, bundle = [], None, None
     try:
-        camera = open_camera(settings.camera, settings.web, load_correction=load_correction)
+        camera = open_station_camera(settings.camera, settings.web).camera
         watched(camera, settings)
     except InputError as error:
         problems.append(str(error))
@@ -95,5 +94,8 @@ def _print_table(name: str, table: dict[str, object]) -> None:
 
 def _toml(value: object) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + " }"
+        given = {key: one for key, one in value.items() if one is not None}
+        return "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in given.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(one) for one in value) + "]"
     return json.dumps(value, ensure_ascii=False)

@@ -35,8 +35,8 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON summary and nothing else.")] = False,
 ) -> int:
     """Inspect what the station's camera sees and publish defects, until told to stop."""
-    from glass_edge.acquisition import open_camera
-    from glass_edge.cli.correction import load_correction
+    from glass_edge.cli.joined import open_station_camera
+    from glass_edge.cli.judging import judge_rules
     from glass_edge.cli.one_roll import inspect_and_show
     from glass_edge.cli.replay import FAILURES
     from glass_edge.cli.watched import watched
@@ -47,17 +47,20 @@ def run(
     from glass_edge.service.station import Station
 
     settings = load_station(config)
-    source = open_camera(settings.camera, settings.web, load_correction=load_correction)
+    bundle = load_bundle(settings.bundle)
+    opened = open_station_camera(settings.camera, settings.web, bundle.manifest.style)
+    source = opened.camera
     camera = watched(_recorded(source, settings) if record or settings.recording.enabled else source, settings)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     job = RollJob(
         roll_id=roll or settings.roll_id or f"{settings.station}-{stamp}",
         camera=camera,
-        bundle=load_bundle(settings.bundle),
+        bundle=bundle,
         web=settings.web,
         engine=settings.engine,
         inspection=settings.inspection,
         live=not camera.is_simulated,
+        judge=judge_rules(settings, bundle.manifest.style),
     )
     check_job(job)
     with (
@@ -65,24 +68,27 @@ def run(
         Station(settings.station, settings.events, settings.output, is_simulated=camera.is_simulated) as station,
     ):
         report = inspect_and_show(station, job, stop, total_lines=_total_lines(source), as_json=as_json)
-    if (said := _measured(source)) is not None:
+    for said in _measured(source):
         typer.echo(said, err=True)
     return 1 if FAILURES & report.faults.keys() else 0
 
 
-def _measured(camera: Camera) -> str | None:
-    """Line rate, speed and headroom of a GenICam camera, in a line."""
+def _measured(camera: Camera, name: str = "camera") -> list[str]:
+    """Line rate, speed and headroom of GenICam cameras, a line each."""
     from glass_edge.acquisition.genicam_camera import GenicamCamera
+    from glass_edge.acquisition.joined_camera import JoinedCamera
 
+    if isinstance(camera, JoinedCamera):
+        return [said for one in camera.members for said in _measured(one.camera, f"camera {one.name}")]
     if not isinstance(camera, GenicamCamera):
-        return None
+        return []
     seen = camera.measured
     if seen.line_rate_hz is None or seen.web_m_per_min is None:
-        return None
-    counts = {name: value for name, value in dataclasses.asdict(seen.counts).items() if value and name != "lines"}
+        return []
+    counts = {key: value for key, value in dataclasses.asdict(seen.counts).items() if value and key != "lines"}
     free = "" if seen.exposure_headroom is None else f", the exposure leaves {100 * seen.exposure_headroom:.0f} % free"
-    told = "".join(f", {name.replace('_', ' ')} {value}" for name, value in counts.items())
-    return f"camera: {seen.line_rate_hz:.0f} lines/s, {seen.web_m_per_min:.2f} m/min{free}{told}"
+    told = "".join(f", {key.replace('_', ' ')} {value}" for key, value in counts.items())
+    return [f"{name}: {seen.line_rate_hz:.0f} lines/s, {seen.web_m_per_min:.2f} m/min{free}{told}"]
 
 
 def _recorded(camera: Camera, settings: StationSettings) -> Camera:

@@ -131,7 +131,7 @@ class GenicamCameraSettings(Settings):
             raise ValueError("give cti or virtual_loom, not both")
         return self
 
-    def relative_to(self, folder: Path) -> GenicamCameraSettings:
+    def relative_to(self, folder: Path) -> Self:
         """The same settings with relative paths counted from `folder`."""
         places: dict[str, object] = {"cti": tuple(folder / path for path in self.cti)}
         places["profile"] = None if self.profile is None else folder / self.profile

@@ -12,13 +12,16 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from glass_edge.config.base import Settings, load_toml
-from glass_edge.config.camera import CameraSettings, GenicamCameraSettings, ReplayCameraSettings
+from glass_edge.config.camera import GenicamCameraSettings, ReplayCameraSettings
 from glass_edge.config.engine import EngineSettings
 from glass_edge.config.events import EventSettings
 from glass_edge.config.fit_check import FitCheckSettings
+from glass_edge.config.grading import GradingSettings
 from glass_edge.config.inspection import InspectionSettings
+from glass_edge.config.joined_camera import JoinedCameraSettings, StationCameraSettings
 from glass_edge.config.output import OutputSettings
 from glass_edge.config.recording import RecordingSettings
+from glass_edge.config.stop_rule import StopSettings
 from glass_edge.config.web import WebSettings
 
 STATION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -33,7 +36,7 @@ class StationSettings(Settings):
     """The engine: a bundle engines/<style>/<version>, or the style's folder for its newest version."""
     roll_id: str | None = Field(default=None, min_length=1, max_length=128)
     """Name of the roll that is woven; left out: the station's name and the time."""
-    camera: CameraSettings
+    camera: StationCameraSettings
     """Where the lines come from."""
     web: WebSettings
     """Scale and place of the cloth."""
@@ -43,6 +46,10 @@ class StationSettings(Settings):
     """What counts as a defect."""
     events: EventSettings = EventSettings()
     """Journal and sockets."""
+    grading: GradingSettings = GradingSettings()
+    """Table of points by which rolls are graded."""
+    stop: StopSettings = StopSettings()
+    """When the loom is asked to stop."""
     output: OutputSettings = OutputSettings()
     """Pictures of defects."""
     recording: RecordingSettings = RecordingSettings()
@@ -65,7 +72,7 @@ class StationSettings(Settings):
         camera = self.camera
         if isinstance(camera, ReplayCameraSettings):
             camera = camera.model_copy(update={"path": folder / camera.path})
-        elif isinstance(camera, GenicamCameraSettings):
+        elif isinstance(camera, GenicamCameraSettings | JoinedCameraSettings):
             camera = camera.relative_to(folder)
         cache = self.engine.cache_folder
         places = {
@@ -78,7 +85,13 @@ class StationSettings(Settings):
         recording = self.recording.model_copy(update={"folder": folder / self.recording.folder})
         look = self.fit_check.look
         fit_check = self.fit_check.model_copy(update={"look": None if look is None else folder / look})
-        changes = {"bundle": folder / self.bundle, "camera": camera, "engine": engine, "events": events}
+        changes: dict[str, object] = {
+            "bundle": folder / self.bundle,
+            "camera": camera,
+            "engine": engine,
+            "events": events,
+        }
+        changes |= {"grading": self.grading.relative_to(folder)}
         return self.model_copy(update=changes | {"output": output, "recording": recording, "fit_check": fit_check})
 
 
