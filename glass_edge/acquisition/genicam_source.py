@@ -39,6 +39,7 @@ Take = Callable[[BlockTags, NDArray[np.uint8]], bool]
 """Receives a block's tags and pixels, which are valid during the call only; False: it was not taken."""
 _STALL_LOOK_S = 0.5
 _STALL_S = 5.0
+_SAME_ENCODER_BLOCKS = 64  # the chunk's count and the register's are one encoder's when they lie no further apart
 _GLANCE_S, _NAP_S = 5e-5, 1e-3  # where the interpreter lock is shared: look, then let others work
 
 
@@ -66,7 +67,8 @@ class HarvesterSource:
         self._incomplete = self._overruns = 0
         self._has_underruns = True
         self._last_block_s = self._last_look_s = 0.0
-        self._stood_at: int | None = None
+        self._last_encoder: int | None = None  # at the last line that came
+        self._passed: float | None = None  # how far the web was when the silence began
         self.applied = Applied()
         self.facts: CameraFacts | None = None
 
@@ -211,6 +213,7 @@ class HarvesterSource:
             self._incomplete += 1
             return
         tags = self._tags(buffer, n_lines, received_s)
+        self._last_encoder = tags.encoder_count if tags.encoder_count_last is None else tags.encoder_count_last
         # A block in which lines are missing, or in which the web turned, goes on as the stretches that are whole.
         assert self._chunks is not None
         for begin, end, part in self._chunks.parts(tags):
@@ -258,21 +261,34 @@ class HarvesterSource:
         profile = self._spec.profile
         name = feature_of(self._features, profile, "encoder_value") if profile.line_trigger == "encoder" else None
         try:
-            stands_at = None if name is None else int(self._features.value(name) or 0)
+            encoder = None if name is None else int(self._features.value(name) or 0)
         except self._errors as error:
             raise CameraLostError(f"{self._spec.name}: was lost ({short(error)})") from error
-        if self._stall_s is None or now - self._last_block_s < self._stall_s:
-            self._stood_at = stands_at if now - self._last_block_s < 2 * _STALL_LOOK_S else self._stood_at
+        quiet_s = now - self._last_block_s
+        if quiet_s < 2 * _STALL_LOOK_S:
+            self._passed = None if encoder is None else self._passed_at(encoder)
+        if self._stall_s is None or quiet_s < self._stall_s:
             return
-        silence = f"no lines for {now - self._last_block_s:.1f} s"
-        if stands_at is not None:
-            assert self.facts is not None
-            block_counts = abs(profile.counts_per_line) * self.facts.n_lines
-            if self._stood_at is None or abs(stands_at - self._stood_at) <= 2 * block_counts:
-                return  # the loom stands
+        silence = f"no lines for {quiet_s:.1f} s"
+        if encoder is not None:
+            if self._passed is None or self._blocks_of(encoder) - self._passed <= 2:
+                return  # the loom stands, or the web is not yet back where it turned: no line is triggered
             raise CameraLostError(f"{self._spec.name}: the stream stalled ({silence} while the encoder went on)")
         if profile.line_trigger != "encoder":
             raise CameraLostError(f"{self._spec.name}: the stream stalled ({silence})")
+
+    def _blocks_of(self, encoder: int) -> float:
+        """An encoder count in blocks of cloth."""
+        assert self.facts is not None
+        return encoder / (self._spec.profile.counts_per_line * self.facts.n_lines)
+
+    def _passed_at(self, encoder: int) -> float:
+        """How far the web has been, in blocks: where it is, or further where the last line that came lies further."""
+        here = self._blocks_of(encoder)
+        if self._last_encoder is None:
+            return here
+        line = self._blocks_of(self._last_encoder)
+        return max(here, line) if abs(line - here) <= _SAME_ENCODER_BLOCKS else here
 
     def close(self) -> None:
         """Stop and let go of everything; each step for itself, because each may fail after a loss."""

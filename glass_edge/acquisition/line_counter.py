@@ -19,6 +19,7 @@ from statistics import median
 
 _RATES_KEPT = 9
 _SLACK_BLOCKS = 64  # blocks that waited in the driver come faster than they were taken
+_MOST_UNPLACED = 8
 _FASTEST_HZ, _FASTER = 1e6, 8.0
 
 
@@ -116,6 +117,8 @@ class LineCounter:
     _encoder_origin: float | None = None  # encoder count at web line 0
     _encoder: int = 0  # last count, unwrapped
     _doubted: int | None = None  # an encoder count that could not be
+    _unplaced: int = 0  # blocks since a restart that were given up for want of an encoder count
+    _has_turned: bool = False  # the web ran back since the last lines that were handed over
     _number_origin: int | None = None  # camera line number at web line 0
     _frame: int = 0  # last frame id, unwrapped
     _line_s: deque[float] = field(default_factory=lambda: deque(maxlen=_RATES_KEPT))  # seconds a line
@@ -143,7 +146,11 @@ class LineCounter:
         last = self._last
         began = last is None or tags.session != last.session
         if began and last is not None:
+            if self._lacks_place(tags):
+                self._unplaced += 1
+                return Placement(self.next_line, tags.n_lines, 0, 0)
             self.counts.restarts += 1
+            self._unplaced = 0
         since = self._since(tags, BlockTags(0) if began or last is None else last, began)
         first = self._position(tags, last, began, since.lost, faults)
         turned = self._turned(tags, encoder_next)
@@ -154,7 +161,7 @@ class LineCounter:
         if turned:
             self.counts.reversals += 1
             self.counts.repeated_lines += n_lines
-            faults.append(f"the web ran back in the block at line {first}; its lines are taken when they pass again")
+            self._has_turned = True
             skip, n_lines = n_lines, 0
             first = self.next_line
         elif first < self.next_line:
@@ -179,7 +186,23 @@ class LineCounter:
             self.counts.lines += n_lines
             self.counts.missed_lines += missed
             self.next_line = first + n_lines
+            self._has_turned = False
         return Placement(first, skip, n_lines, missed, tuple(faults))
+
+    def _lacks_place(self, tags: BlockTags) -> bool:
+        """True after a restart while the encoder's count cannot be read, which a block or two later it can.
+
+        The lines are then missing, as the next count tells, which is better than lines at the wrong place.
+        """
+        has_witness = tags.encoder_count is not None or (
+            tags.line_number is not None and self._number_origin is not None
+        )
+        return (
+            not has_witness
+            and self._encoder_origin is not None
+            and tags.chunk_errors > 0
+            and self._unplaced < _MOST_UNPLACED
+        )
 
     def _since(self, tags: BlockTags, base: BlockTags, began: bool) -> _Since:
         incomplete = max(0, tags.incomplete_blocks - base.incomplete_blocks)
@@ -221,7 +244,7 @@ class LineCounter:
             first = math.floor((encoder - self._encoder_origin) / self.counts_per_line + 0.5)
             if self._is_possible(first - nominal, tags, last):
                 self._doubted = None
-                if began and first < self.next_line:  # skipping lines as seen before would be the worse mistake
+                if began and first < self.next_line and self._started_over(tags, first):
                     faults.append("the encoder count started over with the camera; where the web is was estimated")
                     return self._bind(tags, follows + self._estimated_lines(tags, last))
                 self._encoder = encoder
@@ -245,6 +268,15 @@ class LineCounter:
 
     def _lines(self, counts: int) -> int:
         return round(counts / self.counts_per_line)
+
+    def _started_over(self, tags: BlockTags, first: int) -> bool:
+        """Whether an encoder that says `first`, cloth from before the camera was away, began anew with the camera.
+
+        It did when it is nearer to 0 than to where it was; otherwise the web ran back meanwhile.
+        """
+        assert tags.encoder_count is not None
+        value = unwrap(tags.encoder_count, 0, self.encoder_bits)
+        return abs(self._lines(value)) <= self.next_line - first
 
     def _is_possible(self, lines: int, tags: BlockTags, last: BlockTags) -> bool:
         """False for a step that no web makes in the time: a counter that was misread."""
@@ -318,7 +350,8 @@ class LineCounter:
         triggers = missed - since.lost * tags.n_lines
         if triggers > 0 and tags.encoder_count is not None:
             self.counts.missed_triggers += triggers
-            parts.append(f"{triggers} line triggers missed (the encoder went on without lines)")
+            where = " where the web turned back" if self._has_turned else ""
+            parts.append(f"{triggers} line triggers missed{where} (the encoder went on without lines)")
         return ", ".join(parts) or "the camera's line numbers jumped"
 
 

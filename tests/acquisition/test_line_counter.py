@@ -185,6 +185,35 @@ def test_a_camera_whose_encoder_starts_over_is_estimated_and_skips_nothing() -> 
     assert (after.first_line, after.missed_lines, after.faults) == (13 * N, 0, ())
 
 
+@pytest.mark.parametrize("origin", [0, 1000, 2**40])
+@pytest.mark.parametrize("back", [1, N, 5 * N])
+def test_a_web_that_ran_back_while_the_camera_was_away_is_taken_where_it_goes_on(origin: int, back: int) -> None:
+    account = Account(LineCounter(counts_per_line=4.0))
+    for index in range(20):
+        account.take(
+            BlockTags(N, frame_id=index, encoder_count=origin + 4 * N * index, received_monotonic_s=0.1 * index)
+        )
+    at = 20 * N - back
+    for index in range(10):
+        truth = list(range(at, at + N))
+        tags = BlockTags(
+            N, frame_id=index, encoder_count=origin + 4 * at, session=1, received_monotonic_s=10 + 0.1 * index
+        )
+        account.take(tags, truth=truth)
+        at += N
+    assert (account.handed, account.missed, account.faults) == (list(range(at)), 0, [])
+
+
+def test_lines_that_are_missing_where_the_web_turned_are_told_so() -> None:
+    counter = LineCounter(counts_per_line=4.0)
+    counter.place(BlockTags(N, frame_id=0, encoder_count=0, encoder_count_last=4 * (N - 1)))
+    back = counter.place(BlockTags(N, frame_id=1, encoder_count=4 * N, encoder_count_last=4))
+    assert (back.n_lines, back.faults) == (0, ())  # a web that goes back is no fault
+    placed = counter.place(BlockTags(N, frame_id=2, encoder_count=4 * (N + 3), encoder_count_last=4 * (2 * N + 2)))
+    assert placed.missed_lines == 3
+    assert "3 line triggers missed where the web turned back" in placed.faults[0]
+
+
 def test_chunks_that_cannot_be_read_leave_the_frame_ids() -> None:
     counter = LineCounter()
     counter.place(BlockTags(N, frame_id=0, encoder_count=500))
@@ -193,6 +222,45 @@ def test_chunks_that_cannot_be_read_leave_the_frame_ids() -> None:
     assert "could not be read" in placed.faults[0]
     again = counter.place(BlockTags(N, frame_id=3, encoder_count=500 + 3 * N, chunk_errors=1))
     assert (again.first_line, again.missed_lines) == (3 * N, 0)
+
+
+@pytest.mark.parametrize("unreadable", [1, 3, 8])
+def test_after_a_restart_a_block_without_its_count_is_missed_rather_than_guessed(unreadable: int) -> None:
+    account = Account(LineCounter(counts_per_line=4.0))
+    for index in range(5):
+        account.take(BlockTags(N, frame_id=index, encoder_count=4 * N * index, received_monotonic_s=0.1 * index))
+    for index in range(unreadable):
+        account.take(BlockTags(N, frame_id=index, chunk_errors=index + 1, session=1, received_monotonic_s=9.0))
+    assert account.handed == list(range(5 * N))
+    web = 50 * N + 3
+    tags = BlockTags(
+        N,
+        frame_id=unreadable,
+        encoder_count=4 * web,
+        chunk_errors=unreadable,
+        session=1,
+        received_monotonic_s=9.1,
+    )
+    account.take(tags, truth=list(range(web, web + N)))
+    account.check()
+    assert account.missed == web - 5 * N
+    assert account.counter.counts.restarts == 1
+    assert f"could not be read {unreadable} times" in account.faults[0]
+    assert "the camera was away" in account.faults[1]
+
+
+def test_a_camera_whose_count_stays_unreadable_after_a_restart_is_estimated() -> None:
+    counter = LineCounter()
+    for index in range(3):
+        counter.place(BlockTags(N, frame_id=index, encoder_count=N * index, received_monotonic_s=1.0 * index))
+    blocks = [
+        counter.place(
+            BlockTags(N, frame_id=index, chunk_errors=index + 1, session=1, received_monotonic_s=12.0 + index)
+        )
+        for index in range(10)
+    ]
+    assert [block.n_lines for block in blocks] == [0] * 8 + [N, N]
+    assert "estimated" in " ".join(blocks[8].faults)
 
 
 def test_a_misread_encoder_moves_nothing() -> None:
