@@ -129,7 +129,10 @@ def scale(  # noqa: PLR0917 - typer makes options of them, none is positional
             f"{left.name} and {right.name} overlap by {left.overlap_right_mm:.2f} mm: {left.name} up to column "
             f"{left.end_px}, {right.name} from column {right.first_px}"
         )
-    typer.echo(f"next: mm_per_px = {found.mm_per_px:.6f} and mm_per_line = {found.mm_per_line:.6f} into [web]")
+    typer.echo(
+        f"next: mm_per_px = {found.mm_per_px:.6f} and mm_per_line = {found.mm_per_line:.6f} into [web], and this file's "
+        "path as scale_file"
+    )
 
 
 def straightened(lines: NDArray[np.uint8], found: LineScale) -> NDArray[np.uint8]:

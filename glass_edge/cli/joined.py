@@ -14,6 +14,7 @@ from glass_edge.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from glass_edge.acquisition.camera import Camera
     from glass_edge.acquisition.joined_side import CommonEncoder, JoinedMember
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from glass_edge.fabric.geometry import ClothSpan
 
 _ALONG_TOLERANCE, _ACROSS_TOLERANCE = 0.01, 0.02
+_SAME_SCALE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,45 @@ def open_station_camera(camera: StationCameraSettings, web: WebSettings, style: 
     from glass_edge.config.joined_camera import JoinedCameraSettings
 
     if isinstance(camera, JoinedCameraSettings):
+        if web.scale_file is not None:
+            raise InputError("[web] scale_file: each of several cameras has a scale of its own; leave it out here")
         return _Joining(camera, web, style).open()
     span = _fixed(web)
-    return StationCamera(open_camera(camera, web, load_correction=correction_loader(lambda: span, style)))
+    opened = open_camera(camera, web, load_correction=correction_loader(lambda: span, style))
+    return StationCamera(opened, lens_map(web, opened))
+
+
+def lens_map(web: WebSettings, camera: Camera) -> AcrossMap | None:
+    """The map of the scale that `[web] scale_file` names, None without one.
+
+    Raises:
+        InputError: it cannot be read, is another camera's, or says otherwise than `[web]`.
+    """
+    from glass_edge.calibration.line_scale import load_scale
+
+    if web.scale_file is None:
+        return None
+    scale = load_scale(web.scale_file)
+    _check_camera(scale, web.scale_file, camera, "the station's camera")
+    for key, here, there in (
+        ("mm_per_px", web.mm_per_px, scale.mm_per_px),
+        ("mm_per_line", web.mm_per_line, scale.mm_per_line),
+    ):
+        if abs(here / there - 1) > _SAME_SCALE:
+            raise InputError(f"[web] {key} = {here:g}, and {web.scale_file} says {there:.6f}; write that")
+    return scale.to_across_map()
+
+
+def _check_camera(scale: LineScale, path: Path, camera: Camera, name: str) -> None:
+    from glass_edge.acquisition.genicam_camera import GenicamCamera
+
+    serial = camera.facts.serial_number if isinstance(camera, GenicamCamera) else ""
+    for what, here, there in (("px", camera.width_px, scale.width_px), ("serial", serial, scale.camera_serial)):
+        if here and there and here != there:
+            raise InputError(
+                f"{path}: measured with a camera of {what} {there}, and {name} has {here}; measure it "
+                "with `glass-edge calibrate scale`"
+            )
 
 
 def _fixed(web: WebSettings) -> ClothSpan | None:
@@ -106,7 +144,6 @@ class _Joining:
             raise InputError(f"camera {one.name}: {error}") from error
 
     def _scale(self, one: JoinedMemberSettings, camera: Camera) -> LineScale:
-        from glass_edge.acquisition.genicam_camera import GenicamCamera
         from glass_edge.calibration.line_scale import load_scale
         from glass_edge.calibration.web_map import even_scale
 
@@ -114,13 +151,7 @@ class _Joining:
             assert one.left_mm is not None
             return even_scale(camera.width_px, one.left_mm, self._web.mm_per_px, self._web.mm_per_line)
         scale = load_scale(one.scale)
-        serial = camera.facts.serial_number if isinstance(camera, GenicamCamera) else ""
-        for what, here, there in (("px", camera.width_px, scale.width_px), ("serial", serial, scale.camera_serial)):
-            if here and there and here != there:
-                raise InputError(
-                    f"{one.scale}: measured with a camera of {what} {there}, and {one.name} has {here}; measure it "
-                    "with `glass-edge calibrate scale`"
-                )
+        _check_camera(scale, one.scale, camera, one.name)
         return scale
 
     def _check_scale(self, across: AcrossMap, scales: dict[str, LineScale]) -> None:

@@ -62,6 +62,7 @@ def replay(
 ) -> int:
     """Play images or long line-scan strips as a camera, find defects and publish them as events."""
     from glass_edge.acquisition.raw_player import RawPlayer
+    from glass_edge.cli.joined import lens_map
     from glass_edge.cli.judging import judge_rules
     from glass_edge.cli.one_roll import inspect_and_show
     from glass_edge.config.engine import EngineSettings
@@ -91,6 +92,7 @@ def replay(
         inspection=_inspection(settings, threshold),
         live=False,
         judge=judge_rules(settings, bundle.manifest.style),
+        across=lens_map(settings.web, camera) if settings is not None and mm_per_px is None else None,
     )
     check_job(job)
     folder = out if out is not None else Path("runs") / f"replay-{stamp}"

@@ -91,6 +91,7 @@ class StationSettings(Settings):
             "engine": engine,
             "events": events,
         }
+        changes |= {"web": self.web.relative_to(folder)}
         changes |= {"grading": self.grading.relative_to(folder)}
         return self.model_copy(update=changes | {"output": output, "recording": recording, "fit_check": fit_check})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -36,6 +37,9 @@ class WebSettings(Settings):
     """Width of a pixel across the web, mm (measured by `glass-edge calibrate scale`)."""
     mm_per_line: float = Field(gt=0, lt=10)
     """Advance of the cloth between two lines, mm."""
+    scale_file: Path | None = None
+    """Scale of the camera as `glass-edge calibrate scale` wrote it: positions across go through its map of the lens.
+    Left out: all pixels are of the same width."""
     span: Literal["auto"] | FixedSpan = "auto"
     """`auto`: the selvedges are found in the image; or fixed columns: { left_px = 400, right_px = 4096 }."""
     selvedge_margin_mm: float = Field(default=1.0, ge=0, le=200)
@@ -46,5 +50,9 @@ class WebSettings(Settings):
 
     @property
     def scale(self) -> WebScale:
-        """The scale as the domain knows it."""
+        """The mean scale as the domain knows it."""
         return WebScale(self.mm_per_px, self.mm_per_line)
+
+    def relative_to(self, folder: Path) -> WebSettings:
+        """The same settings with the path counted from `folder`."""
+        return self.model_copy(update={"scale_file": None if self.scale_file is None else folder / self.scale_file})
