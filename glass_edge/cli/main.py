@@ -26,6 +26,7 @@ from glass_edge.cli import (
     events,
     import_reference,
     replay,
+    report,
     simulate,
     train,
 )
@@ -46,6 +47,7 @@ for _module in (
     demo,
     run_station,
     replay,
+    report,
     train,
     evaluate,
     build,
