@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from glass_edge.calibration.tail_blocks import AlarmCounter, BlockMaxima
 from glass_edge.calibration.tail_fit import fit_tail
 from glass_edge.calibration.tail_level import anderson_darling
-from glass_edge.calibration.tail_promise import FittedTail, fitted_tail
+from glass_edge.calibration.tail_promise import LEAST_EFFECTIVE, FittedTail, fitted_tail
 from glass_edge.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -173,7 +173,7 @@ def study(process: Process, n: int, beyond: Sequence[float], samples: int, boots
         random = np.random.default_rng([7, n, number])
         blocks, count = process.draw(random, n)
         tail = fitted_tail(blocks, count)
-        if tail is None:
+        if tail is None or tail.effective < LEAST_EFFECTIVE:
             refused += 1
             continue
         rates.append([])

@@ -26,6 +26,8 @@ from glass_edge.errors import InputError
 
 MOST_BEYOND = 10.0
 """One alarm in so many times the metres seen is the rarest that a tail is trusted with."""
+LEAST_EFFECTIVE = 15.0
+"""Exceedances by their dispersion: with fewer, where rolls or stretches differ much, the tail can be anything."""
 _OF_NONE = -math.log((1 - CONFIDENCE) / 2)
 """Upper limit of a Poisson mean when nothing was seen: 3.69."""
 
@@ -38,6 +40,11 @@ class FittedTail:
     region: TailRegion
     clusters: Clustering
     alarms_per_exceedance: float
+
+    @property
+    def effective(self) -> float:
+        """As many independent exceedances the data are worth."""
+        return self.clusters.exceeding / self.clusters.dispersion
 
     @property
     def fit(self) -> TailFit:
@@ -136,6 +143,7 @@ def promise(blocks: BlockMaxima, asked_per_100m: float, count_alarms: AlarmCount
     carried = 100.0 / (MOST_BEYOND * blocks.metres)
     tail = fitted_tail(blocks, count_alarms) if asked_per_100m >= carried * (1 - 1e-9) else None
     if tail is not None:
+        _require_alike(blocks, tail)
         logit = tail.threshold_for(asked_per_100m)
         estimate, low, high = tail.per_100m(logit)
         rate = float(tail.fit.rate_at(logit))
@@ -149,6 +157,19 @@ def promise(blocks: BlockMaxima, asked_per_100m: float, count_alarms: AlarmCount
 def metres_needed(asked_per_100m: float, block_m: float) -> float:
     """Metres of good cloth that a tail needs for a rate, in blocks of `block_m` metres."""
     return max(100.0 / (MOST_BEYOND * asked_per_100m), math.ceil(LEAST_EXCEEDING / SHARES[0]) * block_m)
+
+
+def _require_alike(blocks: BlockMaxima, tail: FittedTail) -> None:
+    if tail.effective >= LEAST_EFFECTIVE:
+        return
+    more = math.ceil(10 * LEAST_EFFECTIVE / tail.effective) / 10
+    rolls = f"{blocks.rolls} roll{'s' if blocks.rolls > 1 else ''}"
+    raise InputError(
+        f"rolls or stretches of this good cloth differ so much (dispersion {tail.clusters.dispersion:.3g}) that its "
+        f"{tail.clusters.exceeding} exceedances count as {tail.effective:.1f}: {LEAST_EFFECTIVE:g} are the least for a "
+        f"promise. Give about {more:g} times as much cloth, of other rolls too (it was {rolls} of "
+        f"{blocks.metres:.4g} m); or, where one roll is unlike the others, look at it first"
+    )
 
 
 def _from_largest(blocks: BlockMaxima, asked_per_100m: float, count_alarms: AlarmCounter) -> Promise:

@@ -76,11 +76,11 @@ def _threshold(threshold: ThresholdSpec) -> list[str]:
 
 def promise_lines(promise: PromiseSpec) -> list[str]:
     """What a threshold promises, and what that rests on."""
-    interval = f"{promise.low_per_100m:.2g} to {promise.high_per_100m:.2g}, {100 * promise.confidence:g} %"
-    estimate = "" if promise.estimate_per_100m is None else f"estimated {promise.estimate_per_100m:.2g} "
+    low, high = (_short(one) for one in (promise.low_per_100m, promise.high_per_100m))
+    interval = f"{low} to {high}, {100 * promise.confidence:g} %"
+    estimate = "" if promise.estimate_per_100m is None else f"estimated {_short(promise.estimate_per_100m)} "
     lines = [
-        f"promise: at most {promise.high_per_100m:.3g} false alarms in 100 m ({estimate}({interval})), asked "
-        f"{promise.asked_per_100m:g}",
+        f"promise: at most {high} false alarms in 100 m ({estimate}({interval})), asked {promise.asked_per_100m:g}",
         f"from {promise.metres:.4g} m of good cloth, {promise.rolls} roll{'s' if promise.rolls > 1 else ''}, "
         f"{promise.blocks} blocks of {promise.block_m:g} m, largest logit {promise.largest_logit:.4g}; "
         f"{promise.mm_per_px:g} mm a px, {promise.mm_per_line:g} a line, gap {promise.gap_mm:g} mm",
@@ -95,6 +95,11 @@ def promise_lines(promise: PromiseSpec) -> list[str]:
             f"{tail.scale:.4g}, Anderson-Darling {tail.anderson_darling:.2f} (of {tail.anderson_darling_limit:.2f})"
         )
     return lines
+
+
+def _short(rate: float) -> str:
+    """Two digits, without an exponent where the rate is above 1e-4."""
+    return f"{float(f'{rate:.2g}'):g}"
 
 
 def _parity(result: ParityResult) -> Iterator[str]:

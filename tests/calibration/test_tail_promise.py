@@ -104,6 +104,21 @@ def test_cloth_of_two_kinds_has_no_tail() -> None:
         promise(blocks, 3.0, one_each(blocks))
 
 
+def test_a_few_rolls_that_differ_are_refused_and_many_are_not() -> None:
+    random = np.random.default_rng(10)
+
+    def of_rolls(rolls: int) -> BlockMaxima:
+        roll = np.repeat(np.arange(rolls), 100)
+        return good(random.gumbel(size=100 * rolls) + random.normal(0, 1.0, rolls)[roll], roll=roll)
+
+    few = of_rolls(3)
+    with pytest.raises(InputError, match=r"differ so much .* count as .* of other rolls too \(it was 3 rolls of 30 m\)"):
+        promise(few, 5.0, one_each(few))
+    many = of_rolls(60)
+    found = promise(many, 5.0, one_each(many))
+    assert 1000 * np.exp(-found.threshold_logit + 0.5) <= 5.0  # the mean over all rolls: log-normal
+
+
 @pytest.mark.parametrize("asked", [0.0, -1.0, float("nan"), float("inf")])
 def test_an_impossible_rate_is_refused(asked: float) -> None:
     blocks = good(np.random.default_rng(8).gumbel(size=100))
