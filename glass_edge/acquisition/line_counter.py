@@ -114,6 +114,7 @@ class LineCounter:
     """First web line that was neither handed over nor reported missing."""
     _last: BlockTags | None = None
     _last_first_line: int = 0
+    _before_s: float = 0.0  # when the block before the last one came
     _encoder_origin: float | None = None  # encoder count at web line 0
     _encoder: int = 0  # last count, unwrapped
     _doubted: int | None = None  # an encoder count that could not be
@@ -280,7 +281,11 @@ class LineCounter:
 
     def _is_possible(self, lines: int, tags: BlockTags, last: BlockTags) -> bool:
         """False for a step that no web makes in the time: a counter that was misread."""
-        elapsed_s = max(0.0, tags.received_monotonic_s - last.received_monotonic_s)
+        # stretches of one block come at one time, and the web turned between them
+        since_s = (
+            self._before_s if tags.received_monotonic_s == last.received_monotonic_s else last.received_monotonic_s
+        )
+        elapsed_s = max(0.0, tags.received_monotonic_s - since_s)
         fastest_hz = _FASTEST_HZ if self.line_rate_hz is None else min(_FASTEST_HZ, _FASTER * self.line_rate_hz)
         return abs(lines) <= _SLACK_BLOCKS * max(tags.n_lines, last.n_lines) + fastest_hz * elapsed_s
 
@@ -309,6 +314,8 @@ class LineCounter:
         return self.tolerance_lines + 0.5 < turned <= _SLACK_BLOCKS * tags.n_lines  # more cannot be: a misread count
 
     def _remember(self, tags: BlockTags, last: BlockTags | None, first_line: int) -> None:
+        if last is None or last.received_monotonic_s != tags.received_monotonic_s:
+            self._before_s = tags.received_monotonic_s if last is None else last.received_monotonic_s
         if last is not None and last.session == tags.session:
             elapsed_s = tags.received_monotonic_s - last.received_monotonic_s
             advanced = first_line - self._last_first_line

@@ -2,10 +2,8 @@
 missing = lines woven."""
 
 import dataclasses
-import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,7 +118,15 @@ def test_blocks_are_the_cloth(loom: VirtualLoom, process: bool) -> None:
     assert rate == pytest.approx(RATE_HZ, rel=0.1)
 
 
-@pytest.mark.parametrize("form", ["Mono10", "Mono10p", "Mono12", "Mono12p", "Mono12Packed", "Mono16"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "Mono10p",
+        "Mono12Packed",
+        "Mono16",
+        *(pytest.param(form, marks=pytest.mark.slow) for form in ("Mono10", "Mono12", "Mono12p")),
+    ],
+)
 def test_every_pixel_format_is_the_cloth(loom: VirtualLoom, form: str) -> None:
     with open_loom(loom, PROFILE.replace("Mono8", form)) as camera:
         booked = Booked(camera)
@@ -128,25 +134,23 @@ def test_every_pixel_format_is_the_cloth(loom: VirtualLoom, form: str) -> None:
     booked.check()
 
 
-@pytest.mark.parametrize(
-    ("order", "words", "blocks_lost"),
-    [
-        ("incomplete", "incomplete blocks", 2),
-        ("drop", "blocks lost on the way", 2),
-        ("missed_trigger", "line triggers missed", 2 / BLOCK),
-        ("bad_chunk", "chunk data could not be read", 0),
-    ],
-)
-def test_faults_of_blocks(loom: VirtualLoom, order: str, words: str, blocks_lost: float) -> None:
+def test_faults_of_blocks(loom: VirtualLoom) -> None:
     with open_loom(loom) as camera:
         booked = Booked(camera)
-        for _ in range(2):
+        for order, words, lines_lost in (
+            ("incomplete", "incomplete blocks", 2 * BLOCK),
+            ("drop", "blocks lost on the way", 2 * BLOCK),
+            ("missed_trigger", "line triggers missed", 2),
+            ("bad_chunk", "chunk data could not be read", 0),
+        ):
+            before = booked.missed
+            for _ in range(2):
+                booked.read_for(blocks=5)
+                loom.order(order, 2)
+                booked.read_for(20, until=words)
             booked.read_for(blocks=5)
-            loom.order(order, 2)
-            booked.read_for(20, until=words)
-        booked.read_for(blocks=5)
+            assert booked.missed - before == 2 * lines_lost, order
     booked.check()
-    assert booked.missed == pytest.approx(2 * blocks_lost * BLOCK, abs=0)
 
 
 @pytest.mark.parametrize("process", [True, False])
@@ -155,11 +159,11 @@ def test_a_lost_camera_is_found_again(loom: VirtualLoom, process: bool) -> None:
         booked = Booked(camera)
         for _ in range(2):
             booked.read_for(blocks=5)
-            loom.lose(0.5)
+            loom.lose(0.3)
             booked.read_for(20, until="is back after" if process else "is back")
         booked.read_for(blocks=5)
     booked.check()
-    assert booked.missed > RATE_HZ * 0.5 * 2 * 0.9
+    assert booked.missed > RATE_HZ * 0.3 * 2 * 0.9
     assert any("was lost" in fault for fault in booked.faults)
 
 
@@ -167,7 +171,7 @@ def test_a_camera_that_is_away_says_so_at_once(loom: VirtualLoom) -> None:
     with open_loom(loom) as camera:
         booked = Booked(camera)
         booked.read_for(blocks=5)
-        loom.lose(3.0)
+        loom.lose(2.5)
         told: list[str] = []
         end = time.monotonic() + 10
         while not told and time.monotonic() < end:
@@ -204,15 +208,16 @@ def test_the_flat_field_of_a_station_is_applied(loom: VirtualLoom, tmp_path: Pat
 def test_a_producer_that_crashes_and_a_stream_that_stalls(loom: VirtualLoom) -> None:
     with open_loom(loom) as camera:
         booked = Booked(camera)
-        for _ in range(2):
-            booked.read_for(blocks=5)
-            loom.order("crash")
-            booked.read_for(20, until="killed by signal 6")
-            booked.read_for(blocks=5)
-            loom.stall()
-            booked.read_for(2.0)
-            loom.resume()
-            booked.read_for(20, until="the stream stalled")
+        booked.read_for(blocks=5)
+        loom.order("crash")
+        booked.read_for(20, until="killed by signal 6")
+        booked.read_for(blocks=5)
+        loom.stall()
+        booked.read_for(2.0)
+        loom.resume()
+        booked.read_for(20, until="the stream stalled")
+        loom.order("crash")
+        booked.read_for(20, until="killed by signal 6")
         booked.read_for(blocks=5)
     booked.check()
 
@@ -240,19 +245,11 @@ def test_cloth_that_is_let_back_is_seen_once(loom: VirtualLoom, mode: str) -> No
             booked.read_for(0.06)
             loom.run()
         booked.read_for(blocks=30)
-    booked.check()
-    assert (booked.missed, booked.faults) == (0, [])
-
-
-@pytest.mark.parametrize("mode", ["DirectionUp", "PositionUp"])
-def test_a_web_that_runs_back_for_long_is_no_dead_stream(loom: VirtualLoom, mode: str) -> None:
-    with open_loom(loom, PROFILE + f'[features]\nEncoderOutputMode = "{mode}"\n', stall_s=0.6) as camera:
-        booked = Booked(camera)
-        booked.read_for(1.0)
-        loom.run(-RATE_HZ / 2)
-        booked.read_for(1.4)  # many blocks' worth, without a line
-        loom.run()
-        booked.read_for(blocks=20)
+        if mode != "Motion":  # many blocks' worth back without a line, for longer than `stall_s`
+            loom.run(-RATE_HZ / 2)
+            booked.read_for(1.8)
+            loom.run()
+            booked.read_for(blocks=30)
     booked.check()
     assert (booked.missed, booked.faults) == (0, [])
 
@@ -303,46 +300,3 @@ def test_the_camera_process_ends_with_a_parent_that_was_killed(loom: VirtualLoom
         time.sleep(0.05)
     with open_loom(loom) as camera:  # and the camera is free again
         Booked(camera).read_for(blocks=2)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_minutes_of_random_faults_leave_nothing(loom: VirtualLoom) -> None:
-    """GLASS_EDGE_SOAK_S sets how long; an hour is what a shift's start looks like."""
-    seconds = float(os.environ.get("GLASS_EDGE_SOAK_S", "180"))
-    random = np.random.default_rng(5)
-    files, threads = len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
-    camera = open_loom(loom)
-    with camera:
-        booked = Booked(camera)
-        booked.read_for(blocks=50)
-        memory_pages, until = [], time.monotonic() + seconds
-        while time.monotonic() < until:
-            fault = random.choice(
-                ["incomplete", "drop", "missed_trigger", "bad_chunk", "crash", "lose", "stall", "back"]
-            )
-            if fault == "lose":
-                loom.lose(float(random.uniform(0.1, 2.0)))
-            elif fault == "stall":
-                loom.stall()
-                booked.read_for(float(random.uniform(0.1, 2.0)))
-                loom.resume()
-            elif fault == "back":
-                while loom.pending("missed_trigger"):  # as many lines twice as missing in one block hide each other
-                    booked.read_for(0.2)
-                booked.read_for(0.2)
-                loom.run(-RATE_HZ)
-                booked.read_for(float(random.uniform(0.01, 0.1)))
-                loom.run()
-            else:
-                loom.order(fault, int(random.integers(1, 4)) if fault != "crash" else 1)
-            booked.read_for(float(random.uniform(0.2, 3.0)))
-            booked.blocks = booked.blocks[:1] + booked.blocks[-1:]
-            memory_pages.append(int(Path("/proc/self/statm").read_text().split()[1]))
-        loom.find()
-        booked.read_for(30, blocks=20)
-    booked.check()
-    third = len(memory_pages) // 3
-    assert np.median(memory_pages[-third:]) < 1.1 * np.median(memory_pages[third : 2 * third])
-    assert threading.active_count() == threads
-    assert len(list(Path("/proc/self/fd").iterdir())) == files

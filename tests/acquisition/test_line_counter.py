@@ -204,6 +204,24 @@ def test_a_web_that_ran_back_while_the_camera_was_away_is_taken_where_it_goes_on
     assert (account.handed, account.missed, account.faults) == (list(range(at)), 0, [])
 
 
+def test_a_long_way_back_within_a_block_is_believed() -> None:
+    account = Account(LineCounter(counts_per_line=4.0))
+    for index in range(200):
+        account.take(BlockTags(N, frame_id=index, encoder_count=4 * N * index, received_monotonic_s=0.01 * index))
+    at, back, came_s = 200 * N, 150 * N, 1.99 + 1.0  # a second backwards, in which the camera took no line
+    for begin, end, web in ((0, 3, at), (3, N, at + 3 - back)):
+        tags = BlockTags(end - begin, frame_id=200, encoder_count=4 * web, received_monotonic_s=came_s)
+        account.take(tags, truth=list(range(web, web + end - begin)))
+    web = at + N - back
+    for index in range(160):
+        tags = BlockTags(
+            N, frame_id=201 + index, encoder_count=4 * web, received_monotonic_s=came_s + 0.01 * (index + 1)
+        )
+        account.take(tags, truth=list(range(web, web + N)))
+        web += N
+    assert (account.handed, account.missed, account.faults) == (list(range(web)), 0, [])
+
+
 def test_lines_that_are_missing_where_the_web_turned_are_told_so() -> None:
     counter = LineCounter(counts_per_line=4.0)
     counter.place(BlockTags(N, frame_id=0, encoder_count=0, encoder_count_last=4 * (N - 1)))
