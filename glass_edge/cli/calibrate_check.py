@@ -16,8 +16,13 @@ if TYPE_CHECKING:
     from glass_edge.calibration.line_scale import LineScale
     from glass_edge.config.fit_check import CheckLimits
 
-_Images = Annotated[list[Path], typer.Argument(help="Pictures of cloth, 128 lines or more, or folders of them.")]
-_Flat = Annotated[Path | None, typer.Option(help="Flat field to apply first.")]
+_Images = Annotated[
+    list[Path],
+    typer.Argument(help="Pictures of cloth, 128 lines or more, folders of them, or a recording of 'run --record'."),
+]
+_Flat = Annotated[
+    Path | None, typer.Option(help="Flat field to apply first; what a recording's lines were corrected with already.")
+]
 _Scale = Annotated[Path | None, typer.Option(help="Scale of the camera: adds the cloth's width in mm.")]
 _FullScale = Annotated[int | None, typer.Option(help="Value of 16-bit pictures that becomes 255.")]
 _Json = Annotated[bool, typer.Option("--json", help="Machine output on stdout.")]
@@ -126,24 +131,34 @@ def _limits(given: list[str]) -> CheckLimits:
 def _measure(
     images: list[Path], flat_field: Path | None, full_scale_16bit: int | None
 ) -> tuple[dict[str, Seen], int, str, list[Path]]:
-    """Measured pictures by name, their width, the hash of the flat field (empty: none) and their paths."""
+    """Measured pictures by name, their width, the hash of the flat field (empty: none) and the files they are in."""
+    from glass_edge.acquisition.raw_player import RawPlayer, is_recording
     from glass_edge.calibration.cloth_look import look_at
     from glass_edge.calibration.flat_field import FlatField
     from glass_edge.cli.calibrate_files import each_picture
+    from glass_edge.cli.calibrate_recording import recorded_pictures
 
     flat = None if flat_field is None else FlatField.load(flat_field)
+    if len(images) == 1 and is_recording(images[0]):
+        player = RawPlayer(images[0])
+        pictures, files = recorded_pictures(player), list(player.files)
+        corrects = False  # the camera did
+    else:
+        pictures, files = ((str(path), lines) for path, lines in each_picture(images, full_scale_16bit)), []
+        corrects = flat is not None
     seen: dict[str, Seen] = {}
     width = 0
-    for path, lines in each_picture(images, full_scale_16bit):
+    for name, lines in pictures:
         width = int(lines.shape[1])
         if flat is not None:
             flat.check_camera(width_px=width, channels=1 if lines.ndim == 2 else 3)
-            lines = flat.apply(lines)  # noqa: PLW2901
         try:
-            seen[str(path)] = look_at(lines)
+            seen[name] = look_at(flat.apply(lines) if flat is not None and corrects else lines)
         except InputError as error:
-            raise InputError(f"{path}: {error}") from error
-    return seen, width, "" if flat is None else flat.sha256, [Path(name) for name in seen]
+            raise InputError(f"{name}: {error}") from error
+    if not seen:
+        raise InputError(f"{images[0]}: holds no 512 lines in a row; record more")
+    return seen, width, "" if flat is None else flat.sha256, files or [Path(name) for name in seen]
 
 
 def _document(name: str, seen: Seen, findings: tuple[Finding, ...], camera: LineScale | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable
@@ -15,8 +16,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "calibration"))
 
 from printed_target import LineCamera, printed
 
+from glass_edge.acquisition.camera import EndOfLinesError
+from glass_edge.acquisition.loom.loom_camera import LoomCamera
 from glass_edge.acquisition.loom.renderer import LoomRenderer
 from glass_edge.acquisition.loom.spec import LoomSpec
+from glass_edge.acquisition.recorder import RecordingCamera, RingSettings
+from glass_edge.calibration.cloth_look import load_look
 from glass_edge.calibration.flat_field import FlatField
 from glass_edge.calibration.line_scale import load_scale
 
@@ -180,6 +185,36 @@ def test_learn_and_check(tmp_path: Path, run: Run) -> None:
     document = json.loads(out)
     assert not document["fits"]
     assert "scale_along" in {one["alarm"] for one in document["pictures"][0]["alarms"]}
+
+
+def test_learn_from_a_recording(tmp_path: Path, run: Run) -> None:
+    spec = LoomSpec("twill21", 512, 0.1, 0.1, ends_per_cm=20, picks_per_cm=16, section_lines=1300, sections=1)
+    ring = RingSettings(tmp_path / "recording", 64 << 20, 1 << 20)
+    with (
+        RecordingCamera(LoomCamera(spec, block_lines=200), ring, mm_per_px=0.1, mm_per_line=0.1) as camera,
+        contextlib.suppress(EndOfLinesError),
+    ):
+        while True:
+            camera.read(1.0)
+    look, flat = tmp_path / "look.json", tmp_path / "f.npz"
+    code, out, err = run("calibrate", "learn", ring.folder, "--out", look)
+    assert code == 0, err
+    assert "2 pictures" in out  # of 512 lines; the rest is too short
+    pictures = []
+    for first in (0, 600):  # a picture begins with a block of 200 lines
+        lines = LoomRenderer(spec).render(first, first + 512)
+        pictures.append(save(tmp_path / f"{first}.png", lines))
+    known, again = load_look(look), tmp_path / "again.json"
+    assert run("calibrate", "learn", *pictures, "--out", again)[0] == 0
+    different = {"references", "created_utc"}
+    assert known.model_dump(exclude=different) == load_look(again).model_dump(exclude=different)
+    assert set(known.references) == {path.name for path in ring.folder.iterdir()}
+    FlatField(np.zeros((512, 1), np.float32), np.full((512, 1), 100, np.float32), 200.0).save(flat)
+    assert run("calibrate", "learn", ring.folder, "--out", look, "--force", "--flat-field", flat)[0] == 0
+    other = load_look(look)
+    assert other.flat_field_sha256 == FlatField.load(flat).sha256
+    assert other.mean_grey == known.mean_grey  # it was corrected when it was recorded
+    assert run("calibrate", "check", look, ring.folder, "--flat-field", flat)[0] == 0
 
 
 def test_learn_and_check_refuse_what_does_not_belong(tmp_path: Path, run: Run) -> None:
