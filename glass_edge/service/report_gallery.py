@@ -14,7 +14,7 @@ from glass_edge.service.report_crops import CropPicture, load_crop
 from glass_edge.service.report_data import ReportData, ReportedDefect
 from glass_edge.service.report_layout import round_step
 from glass_edge.service.report_page import GREY, INK, MARGIN_MM, PALE, PAPER, WIDTH_MM, Box, Page, text_mm
-from glass_edge.service.report_sheet import begin_page
+from glass_edge.service.report_sheet import begin_page, short
 from glass_edge.service.report_symbols import RED
 
 COLUMNS, ROWS = 3, 4
@@ -113,6 +113,6 @@ def _draw_caption(page: Page, defect: ReportedDefect, left: float, y: float, wid
     page.text(left, y + 4, f"{payload.defect_id}  {defect.kind.words}", size_pt=10, bold=True)
     page.text(left + width, y + 4, points, size_pt=9, align="right")
     page.text(left, y + 8, f"{payload.along_mm / 1000:.3f} m along, {payload.across_mm:.1f} mm across", size_pt=8)
-    size = f"{payload.length_mm:.1f} mm long, {payload.width_mm:.1f} mm wide"
+    size = f"{short(payload.length_mm)} mm long, {short(payload.width_mm)} mm wide"
     page.text(left, y + 11.8, size, size_pt=8)
     page.text(left + width, y + 11.8, f"score {payload.peak_score:.2f}", size_pt=8, align="right")

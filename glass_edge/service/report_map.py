@@ -166,13 +166,15 @@ def _draw_scales(page: Page, data: ReportData, strip: Strip) -> None:
             is_first = along_m < strip.start_mm / 1000 + step or length_m < step
             page.text(x, bottom + 4.4, f"{along_m:.6g}" + (" m" if is_first else ""), size_pt=8.5, align="center")
         tick += 1
-    across = data.width_mm
-    step = round_step(max(across / 4, strip.across_per_mm * 5))
-    for number in range(int(across / step + 1e-9) + 1):
-        y = strip.y_mm(number * step)
+    step = round_step(max(data.width_mm / 4, strip.across_per_mm * 5))
+    ticks = [number * step for number in range(int(data.width_mm / step + 1e-9) + 1)]
+    if data.width_mm - ticks[-1] > strip.across_per_mm * 4:
+        ticks.append(data.width_mm)  # the right selvedge
+    for across in ticks:
+        y = strip.y_mm(across)
         page.line([(strip.left_mm - 1, y), (strip.left_mm, y)], width_pt=0.7)
-        name = f"{number * step:g}" if number else "0 mm"
-        page.text(strip.left_mm - 1.6, y, name, size_pt=8, align="right", vertical="center")
+        name = f"{across:.6g}" if across < data.width_mm else f"{across:.0f}"
+        page.text(strip.left_mm - 1.6, y, name if across else "0 mm", size_pt=8, align="right", vertical="center")
 
 
 def _draw_labels(
@@ -244,7 +246,7 @@ def _draw_legend(page: Page, data: ReportData, y: float) -> None:
         f"{total.reason.value.replace('_', ' ')} {metres(total.length_m)}" for total in gap_totals(data.record.gaps)
     )
     text = f"not inspected: {reasons}" if reasons else "not inspected: nothing"
-    room = WIDTH_MM - MARGIN_MM - x - 11
+    room = WIDTH_MM - MARGIN_MM - x - 14
     for number, row in enumerate(wrapped(text, room, 9, 2)):
         page.text(x + 11, y + 4 * number, row, size_pt=9, vertical="center")
     notes = "The left selvedge is above, along the web runs to the right. What is larger than its symbol is to scale."

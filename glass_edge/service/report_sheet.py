@@ -31,8 +31,11 @@ def begin_page(data: ReportData, name: str) -> Page:
     page.text(MARGIN_MM, 17.5, fitted(data.title, room, 17, bold=True), size_pt=17, bold=True)
     told = [place.style, f"station {record.station}", *(["simulated"] if record.is_simulated else [])]
     page.text(MARGIN_MM, 23, fitted(one_line(", ".join(told)), room, 10), size_pt=10)
-    ended = f"to {utc(place.ended_utc)}" if place.ended_utc is not None else f"last event {utc(record.last_utc)}"
-    page.text(MARGIN_MM, 28, fitted(f"{utc(place.started_utc)} {ended} UTC", room, 9), size_pt=9, colour=GREY)
+    if place.ended_utc is not None:
+        times = f"{utc(place.started_utc)} to {utc(place.ended_utc)} UTC"
+    else:
+        times = f"begun {utc(place.started_utc)}, last event {utc(record.last_utc)} UTC"
+    page.text(MARGIN_MM, 28, fitted(times, room, 9), size_pt=9, colour=GREY)
     _verdict(page, data)
     page.text(_RIGHT_MM, 28, name, size_pt=10, bold=True, align="right")
     if data.notes:
@@ -70,3 +73,8 @@ def metres(length_m: float) -> str:
     if length_m >= 10:
         return f"{length_m:.2f} m"
     return f"{length_m:.3f} m" if length_m >= 0.1 or not length_m else f"{1000 * length_m:.1f} mm"
+
+
+def short(size_mm: float) -> str:
+    """A size for people, mm: with a tenth as long as a tenth tells something."""
+    return f"{size_mm:.1f}" if size_mm < 100 else f"{size_mm:.0f}"
