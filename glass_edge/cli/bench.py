@@ -78,7 +78,7 @@ def bench(
     if not (0 < scale < _MOST_MM and width_mm > 0):
         raise InputError(f"--width-mm {width_mm:g}, --mm-per-px {scale:g}: give sizes above 0 mm, a pixel below 1000")
     libraries = ["glass-edge", "openvino", "numpy", *(["torch"] if reference else [])]
-    with open_engine(loaded, settings) as engine:
+    with open_engine(loaded, settings, levelled=not reference) as engine:
         scorer = _load_reference(loaded, checkpoint, engine.facts.threads) if reference else None
         steps = [(size, side) for size in sizes for side in (False, True) if side <= reference]
         figures, comparisons = [], []

@@ -24,6 +24,7 @@ from glass_edge.cli.golden_tiles import thinned, tiles_of, with_damage
 from glass_edge.cli.good_strips import GoodStrip, find_images, read_strips
 from glass_edge.cli.good_threshold import GoodThreshold, good_threshold
 from glass_edge.cli.parity_gate import ParityGate
+from glass_edge.cli.position_tiles import measure_profile
 from glass_edge.config.engine import EngineSettings
 from glass_edge.config.recipe import STYLE_PATTERN, Recipe
 from glass_edge.engine.base import Engine
@@ -38,6 +39,7 @@ from glass_edge.engine.manifest import (
     MODEL_NAME,
     Manifest,
     ParityResult,
+    PositionProfile,
     ThresholdSpec,
     TileSpec,
 )
@@ -45,6 +47,7 @@ from glass_edge.engine.openvino_engine import OpenVinoEngine
 from glass_edge.engine.openvino_int8 import FLOAT_CONVOLUTIONS, quantise
 from glass_edge.engine.openvino_model import Graph
 from glass_edge.engine.parity import require
+from glass_edge.engine.position_profile import LevelledEngine
 from glass_edge.errors import InputError
 from glass_edge.glass.checkpoint import (
     CHECKPOINT_FOLDER,
@@ -127,11 +130,14 @@ def build(request: BuildRequest, say: Say) -> Built:
     error = fusion_error(model, fused, golden.tiles)
     tile = _tile_spec(recipe, 0.0)
     with _engine(graph, tile, "f32") as engine:
+        profile = measure_profile(engine, strips, recipe.tile, recipe.seed)
+        say(_profile_told(profile))
+        levelled = engine if profile is None else LevelledEngine(engine, profile)
         say(f"threshold from {len(strips)} {images.origin}")
-        good = good_threshold(engine, recipe, strips)
+        good = good_threshold(levelled, recipe, strips)
         threshold = good.spec
         say("error of the halo")
-        tile = _tile_spec(recipe, _halo_error(engine, fused, recipe, strips))
+        tile = _tile_spec(recipe, _halo_error(levelled, fused, recipe, strips), profile)
         gate = ParityGate(model, recipe, threshold, golden, strips, request.labelled)
         parity = [gate.judge(engine)]
     say(_verdict(parity[0]))
@@ -201,7 +207,17 @@ def _golden_set(
     return GoldenSet(tiles, np.concatenate([reference(tiles[i : i + 1]) for i in range(len(tiles))]))
 
 
-def _tile_spec(recipe: Recipe, max_halo_error: float) -> TileSpec:
+def _profile_told(profile: PositionProfile | None) -> str:
+    if profile is None:
+        return "places in the tile: none scores good cloth otherwise than the others"
+    largest = max(map(abs, (*profile.rows, *profile.columns)))
+    return (
+        f"places in the tile add up to {largest:.3g} logits to good cloth (spread {profile.spread_before:.3g}, "
+        f"{profile.spread_after:.3g} with that taken off; single scores {profile.spread_of_scores:.3g})"
+    )
+
+
+def _tile_spec(recipe: Recipe, max_halo_error: float, profile: PositionProfile | None = None) -> TileSpec:
     tile = recipe.tile
     return TileSpec(
         height_px=tile.height_px,
@@ -210,6 +226,7 @@ def _tile_spec(recipe: Recipe, max_halo_error: float) -> TileSpec:
         halo_px=tile.halo_px,
         score_stride_px=recipe.score_stride_px,
         max_halo_error=max_halo_error,
+        profile=profile,
     )
 
 

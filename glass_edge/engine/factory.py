@@ -1,8 +1,8 @@
 """Opening the engine of a bundle.
 
 Promises: an engine that comes back has passed the parity gate on this machine, from verified files that are signed
-where the settings require it; `auto` takes the fastest precision that passes and says in the log why a faster one was
-not taken.
+where the settings require it, and its logits are levelled by the bundle's position profile; `auto` takes the fastest
+precision that passes and says in the log why a faster one was not taken.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from glass_edge.engine.manifest import INT8_NAME, INT8_WEIGHTS_NAME, MODEL_NAME,
 from glass_edge.engine.openvino_engine import RUNTIME, OpenVinoEngine
 from glass_edge.engine.openvino_model import Graph, has_int8_instructions, supported_precisions
 from glass_edge.engine.parity import ParityError, recorded_result, self_test
+from glass_edge.engine.position_profile import LevelledEngine
 from glass_edge.engine.tensorrt_engine import TensorRtEngine
 from glass_edge.engine.tensorrt_open import open_tensorrt, tensorrt_candidates
 from glass_edge.engine.trust import check_trust
@@ -24,8 +25,13 @@ from glass_edge.errors import InputError
 _log = structlog.get_logger(__name__)
 
 
-def open_engine(bundle: Bundle, settings: EngineSettings) -> Engine:
+def open_engine(bundle: Bundle, settings: EngineSettings, *, levelled: bool = True) -> Engine:
     """Compile the bundle's model and test it; use the result as a context manager, which warms it up.
+
+    Args:
+        bundle: verified.
+        settings: what computes.
+        levelled: False: the logits are the model's, whatever the bundle's position profile says.
 
     Raises:
         InputError: the bundle or the settings are wrong, or a required signature is missing. ParityError: no precision
@@ -40,10 +46,10 @@ def open_engine(bundle: Bundle, settings: EngineSettings) -> Engine:
         candidates = tensorrt_candidates(bundle.manifest, settings.runtime)
     for precision in candidates[:-1]:
         try:
-            return _open(bundle, settings.model_copy(update={"precision": precision}))
+            return _open(bundle, settings.model_copy(update={"precision": precision}), levelled)
         except (ParityError, EngineError) as error:
             _log.warning("engine.precision_refused", precision=precision, reason=str(error))
-    return _open(bundle, settings.model_copy(update={"precision": candidates[-1]}))
+    return _open(bundle, settings.model_copy(update={"precision": candidates[-1]}), levelled)
 
 
 def candidate_precisions(manifest: Manifest) -> tuple[str, ...]:
@@ -71,7 +77,7 @@ def graph_of(bundle: Bundle, precision: str) -> Graph:
     return Graph(bundle.read(INT8_NAME), bundle.read(INT8_WEIGHTS_NAME), str(bundle.folder / INT8_NAME))
 
 
-def _open(bundle: Bundle, settings: EngineSettings) -> Engine:
+def _open(bundle: Bundle, settings: EngineSettings, levelled: bool) -> Engine:
     engine: OpenVinoEngine | TensorRtEngine
     if settings.runtime == "openvino":
         engine = OpenVinoEngine(graph_of(bundle, settings.precision), bundle.manifest.tile, settings)
@@ -82,4 +88,5 @@ def _open(bundle: Bundle, settings: EngineSettings) -> Engine:
     except BaseException:
         engine.close()
         raise
-    return engine
+    profile = bundle.manifest.tile.profile
+    return LevelledEngine(engine, profile) if levelled and profile is not None else engine

@@ -24,6 +24,23 @@ INT8_WEIGHTS_NAME = "model-int8.bin"
 GOLDEN_NAME = "golden.npz"
 
 
+class PositionProfile(Settings):
+    """What a place in the tile adds to the logits of good cloth; taken off before anything else."""
+
+    rows: tuple[float, ...]
+    """A row of score cells each, from the tile's top."""
+    columns: tuple[float, ...]
+    """A column each, from its left."""
+    tiles: int = Field(gt=0)
+    """Tiles of good cloth it was measured on."""
+    spread_before: float = Field(ge=0)
+    """Standard deviation over the places of the mean logit."""
+    spread_after: float = Field(ge=0)
+    """The same with the profile taken off."""
+    spread_of_scores: float = Field(ge=0)
+    """Standard deviation of single logits, to compare with."""
+
+
 class TileSpec(Settings):
     """Geometry of a tile and of its scores."""
 
@@ -39,6 +56,8 @@ class TileSpec(Settings):
     """Pixels a score cell, both ways."""
     max_halo_error: float = Field(ge=0)
     """Largest logit difference between tiled and one-piece scores, measured when the bundle was built."""
+    profile: PositionProfile | None = None
+    """None: no place in the tile differs from the others."""
 
     @model_validator(mode="after")
     def _fits(self) -> TileSpec:
@@ -47,6 +66,12 @@ class TileSpec(Settings):
                 raise ValueError(f"a tile side of {side} px leaves nothing inside a halo of {self.halo_px} px")
         if 16 % self.score_stride_px:
             raise ValueError(f"score stride {self.score_stride_px} px does not divide 16 px, the grid of tile origins")
+        cells = (self.height_px // self.score_stride_px, self.width_px // self.score_stride_px)
+        if self.profile is not None and (len(self.profile.rows), len(self.profile.columns)) != cells:
+            raise ValueError(
+                f"the profile has {len(self.profile.rows)} rows and {len(self.profile.columns)} columns; the tile has "
+                f"{cells[0]} and {cells[1]} score cells"
+            )
         return self
 
 
