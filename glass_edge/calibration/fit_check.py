@@ -87,6 +87,8 @@ def _scale(seen: Seen, look: ClothLook, limits: CheckLimits) -> list[Finding]:
                 f"{100 * least:.0f} % allowed); check {remedy}"
             )
             found.append(Finding(alarm, ratio, least, text))
+    if look.pitch_along_lines is None and look.pitch_across_px is None:
+        return found
     like = likeness(seen.weave, known, ratio_across=ratio_across or 1.0, ratio_along=ratio_along or 1.0)
     if like is not None and like < limits.weave:
         text = (

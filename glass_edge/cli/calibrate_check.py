@@ -56,6 +56,11 @@ def learn(
         f"{out}: {len(seen)} pictures, mean grey {look.mean_grey:.0f}; the weave repeats every {across} across and "
         f"{along} along (the pictures differ by {100 * look.spread_across:.1f} % and {100 * look.spread_along:.1f} %)"
     )
+    unseen = [
+        name for name, pitch in (("along", look.pitch_along_lines), ("across", look.pitch_across_px)) if pitch is None
+    ]
+    if unseen:
+        typer.echo(f"no weave is seen {' and '.join(unseen)}: the scale {' and '.join(unseen)} cannot be checked")
     typer.echo(f"next: glass-edge calibrate check {out} PICTURES... after each shift, change of style or repair")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 import cv2
@@ -11,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from glass_edge.acquisition import loom
 from glass_edge.acquisition.loom.defects import parse_orders
 from glass_edge.acquisition.loom.renderer import LoomRenderer
 from glass_edge.acquisition.loom.spec import LoomSpec
 from glass_edge.calibration.cloth_look import ClothLook, Seen, learn_look, load_look, look_at
-from glass_edge.calibration.fit_check import check_fit
+from glass_edge.calibration.fit_check import Alarm, check_fit
 from glass_edge.calibration.weave_spectrum import measure_weave, scale_ratio
 from glass_edge.errors import InputError
 
@@ -132,6 +134,15 @@ def test_cloth_without_rhythm_raises_no_scale() -> None:
     known = learn_look({"a": look_at(noise[0]), "b": look_at(noise[1])}, 1024)
     assert known.pitch_along_lines is None
     assert check_fit(look_at(noise[2]), known) == ()
+
+
+def test_the_thick_and_thin_places_of_rough_linen_are_no_rhythm() -> None:
+    with Image.open(files(loom) / "photos" / "ph_rough_linen_diff_1k.jpg") as photo:
+        grey = np.asarray(photo.convert("L"))
+    known = learn_look({"whole": look_at(grey)}, grey.shape[1])
+    assert (known.pitch_along_lines, known.pitch_across_px) == (None, None)
+    alarms = {finding.alarm for finding in check_fit(look_at(grey[:256]), known)}
+    assert not alarms & {Alarm.SCALE_ALONG, Alarm.SCALE_ACROSS, Alarm.WEAVE}
 
 
 def test_a_look_survives_the_disk(tmp_path: Path) -> None:
