@@ -24,7 +24,7 @@ def watched(camera: Camera, settings: StationSettings) -> Camera:
     from glass_edge.config.camera import GenicamCameraSettings
     from glass_edge.service.fit_watch import watch_fit
 
-    sha256: str | None = ""
+    sha256 = None if settings.camera.kind == "joined" else ""  # joined cameras have one each
     if isinstance(settings.camera, GenicamCameraSettings) and settings.camera.flat_field is not None:
         sha256 = FlatField.load(settings.camera.flat_field).sha256
     return watch_fit(camera, settings.fit_check, mm_per_line=settings.web.mm_per_line, flat_field_sha256=sha256)
