@@ -10,23 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from glass_edge.calibration.planted_defects import RIM_PX, Planted, YarnPitch, extent_px
 from glass_edge.calibration.planted_defects_places import Place, PlantingArea, place_all
 from glass_edge.cli.pod_cloth import ClothStretch, Order, PlantedCamera
-from glass_edge.cli.replay import FAILURES
-from glass_edge.engine.factory import open_engine
+from glass_edge.cli.pod_inspect import InspectedCloth, inspect_cloth
 from glass_edge.errors import InputError
-from glass_edge.fabric.defect import Defect, DefectPhase
 from glass_edge.fabric.geometry import WebBox
-from glass_edge.inspection.cloth_place import OUTSIDE_LOGIT
-from glass_edge.inspection.parameters import style_parameters
-from glass_edge.inspection.pipeline import InspectionPipeline
-from glass_edge.inspection.score_strip import ScoreStrip
-from glass_edge.inspection.sink import DefectCrop, Fault, QuietSink, Segment
 from glass_edge.service.roll_job import RollJob
 from glass_edge.service.truth_match import match_boxes
 
@@ -78,57 +71,6 @@ class PodRun:
     camera: PlantedCamera
 
 
-@dataclass(slots=True)
-class _Inspected:
-    """A stretch of scores without a break."""
-
-    first_line: int
-    end_line: int
-    left_px: int
-    right_px: int
-
-    @property
-    def box(self) -> WebBox | None:
-        return (
-            WebBox(self.left_px, self.right_px, self.first_line, self.end_line)
-            if self.right_px > self.left_px
-            else None
-        )
-
-
-@dataclass(slots=True)
-class _Collector(QuietSink):
-    started: Callable[[int], None]
-    found: list[WebBox] = field(default_factory=list)
-    inspected: list[_Inspected] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-    _is_new: bool = True
-
-    def segment_started(self, segment: Segment) -> None:
-        self._is_new = True
-        self.started(segment.first_line)
-
-    def scores(self, strip: ScoreStrip) -> None:
-        columns = np.flatnonzero((strip.logits > OUTSIDE_LOGIT).all(axis=0))
-        left, right = (0, 0) if not len(columns) else (int(columns[0]), int(columns[-1]) + 1)
-        left, right = ((strip.first_cell + cell) * strip.stride_px for cell in (left, right))
-        if self._is_new or self.inspected[-1].end_line != strip.first_line:
-            self.inspected.append(_Inspected(strip.first_line, strip.end_line, left, right))
-        else:
-            last = self.inspected[-1]
-            last.end_line, last.left_px = strip.end_line, max(last.left_px, left)
-            last.right_px = min(last.right_px, right)
-        self._is_new = False
-
-    def defect(self, defect: Defect, crop: DefectCrop | None) -> None:
-        if defect.phase is DefectPhase.END and defect.merged_into is None:
-            self.found.append(defect.box_px)
-
-    def fault(self, fault: Fault) -> None:
-        if fault.kind in FAILURES:
-            self.faults.append(fault.message)
-
-
 def run_pod(
     job: RollJob,
     stretches: Sequence[ClothStretch],
@@ -157,7 +99,7 @@ def run_pod(
     extents = [extent_px(order.kind, order.size_mm, scale, yarns) for order in orders]
     ends = (1.0, 1.0) if yarns is None else (yarns.end_mm / scale.mm_per_px, yarns.pick_mm / scale.mm_per_line)
     good = PlantedCamera(stretches, [[]], orders, ends)
-    alone = _inspect(job, good, lambda line: tick(line, good.pass_lines))
+    alone = inspect_cloth(job, good, lambda line: tick(line, good.pass_lines))
     reach_px = math.ceil(_SIGMAS * _sigma_px(job)) + tile.halo_px
     areas = _areas(alone, good, stretches, edge_px=math.ceil(_SIGMAS * _sigma_px(job)))
     _check_room(orders, extents, areas, job)
@@ -171,7 +113,7 @@ def run_pod(
         f"{good.pass_lines * scale.mm_per_line / 1000:.4g} m"
     )
     camera = PlantedCamera(stretches, passes, orders, ends)
-    together = _inspect(job, camera, lambda line: tick(line, lines))
+    together = inspect_cloth(job, camera, lambda line: tick(line, lines))
     return _judge(camera, passes, orders, together, alone)
 
 
@@ -180,38 +122,8 @@ def _sigma_px(job: RollJob) -> float:
     return job.bundle.manifest.smoothing_sigma_px if own is None else own
 
 
-def _inspect(job: RollJob, camera: PlantedCamera, started: Callable[[int], None]) -> _Collector:
-    inspection = job.inspection.model_copy(update={"crops": False, "run_gap_mm": 0.0})
-    sink = _Collector(started)
-    engine = open_engine(job.bundle, job.engine)
-    try:
-        pipeline = InspectionPipeline(
-            camera,
-            engine,
-            sink,
-            roll_id=job.roll_id,
-            style=style_parameters(job.bundle.manifest, engine, inspection),
-            scale=job.web.scale,
-            cloth=job.cloth,
-            selvedge_margin_mm=job.web.selvedge_margin_mm,
-            wander_mm=job.web.wander_mm,
-            settings=inspection,
-            live=False,
-        )
-    except BaseException as error:
-        engine.__exit__(type(error), error, error.__traceback__)
-        raise
-    with pipeline:
-        pipeline.wait()
-    if sink.faults:
-        raise InputError(f"{sink.faults[0]}; cloth is needed that is inspected without a fault")
-    if not sink.inspected:
-        raise InputError("nothing of the cloth was inspected; play it with `glass-edge replay` to see why")
-    return sink
-
-
 def _areas(
-    alone: _Collector, camera: PlantedCamera, stretches: Sequence[ClothStretch], edge_px: int
+    alone: InspectedCloth, camera: PlantedCamera, stretches: Sequence[ClothStretch], edge_px: int
 ) -> list[PlantingArea]:
     """Inspected cloth less an edge that the smoothing reaches over, by stretch; false alarms are kept clear."""
     areas = []
@@ -248,8 +160,8 @@ def _judge(
     camera: PlantedCamera,
     passes: Sequence[Sequence[Place]],
     orders: Sequence[Order],
-    together: _Collector,
-    alone: _Collector,
+    together: InspectedCloth,
+    alone: InspectedCloth,
 ) -> PodRun:
     outcomes: list[PlantedOutcome] = []
     not_inspected = other_alarms = 0
