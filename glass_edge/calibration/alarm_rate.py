@@ -15,7 +15,7 @@ from enum import StrEnum
 from glass_edge.errors import InputError
 
 CONFIDENCE = 0.95
-_MOST_TERMS = 100_000
+MOST_ALARMS = 100_000
 
 
 class Verdict(StrEnum):
@@ -96,8 +96,8 @@ def poisson_interval(count: int, confidence: float = CONFIDENCE) -> tuple[float,
     Raises:
         InputError: a count below 0 or above 100000, or a confidence outside of 0 to 1.
     """
-    if not 0 <= count <= _MOST_TERMS:
-        raise InputError(f"a count of {count}: 0 to {_MOST_TERMS} is needed")
+    if not 0 <= count <= MOST_ALARMS:
+        raise InputError(f"a count of {count}: 0 to {MOST_ALARMS} is needed")
     if not 0 < confidence < 1:
         raise InputError(f"confidence {confidence:g}: between 0 and 1 is needed")
     tail = (1 - confidence) / 2

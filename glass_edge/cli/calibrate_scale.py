@@ -130,8 +130,8 @@ def scale(  # noqa: PLR0917 - typer makes options of them, none is positional
             f"{left.end_px}, {right.name} from column {right.first_px}"
         )
     typer.echo(
-        f"next: mm_per_px = {found.mm_per_px:.6f} and mm_per_line = {found.mm_per_line:.6f} into [web], and this file's "
-        "path as scale_file"
+        f"next: mm_per_px = {found.mm_per_px:.6f} and mm_per_line = {found.mm_per_line:.6f} into [web], and this "
+        "file's path as scale_file"
     )
 
 

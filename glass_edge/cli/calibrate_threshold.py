@@ -69,6 +69,11 @@ def threshold(
     settings = load_station(station) if station is not None else None
     jobs = [_job(place, loaded, settings, joined=joined, scale=(mm_per_px, mm_per_line)) for place in rolls]
     web, gap_mm = _one_web(jobs), jobs[0].inspection.gap_mm
+    if len(rolls) == 1 and not dry_run:
+        raise InputError(
+            f"{rolls[0]}: one roll does not show how rolls differ, and what it promises may not hold for the next: "
+            "give several, or see with --dry-run what this one says"
+        )
     stretches = [one for number, job in enumerate(jobs) for one in _stretches(job, number, block_m, say)]
     gaps = gap_cells(gap_mm, web.scale, loaded.manifest.tile.score_stride_px)
     good = GoodRolls(tuple(str(place) for place in rolls), tuple(stretches), *gaps)

@@ -12,6 +12,7 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from glass_edge.calibration.alarm_rate import MOST_ALARMS, alarm_rate
 from glass_edge.fabric.defect import Defect, DefectPhase
 from glass_edge.fabric.geometry import WebScale
 from glass_edge.fabric.grading_result import RollGrade
@@ -130,6 +131,9 @@ def print_summary(sink: ConsoleSink, report: RollReport, scale: WebScale) -> Non
         sink.say(f"{report.rolls} rolls")
     for grade in report.grades:
         sink.say(_grade(grade))
+    inspected_m = totals.lines_inspected * scale.mm_per_line / 1000
+    if report.promised_per_100m is not None and inspected_m > 0 and totals.defects <= MOST_ALARMS:
+        sink.say(f"alarms: {alarm_rate(totals.defects, inspected_m).describe(report.promised_per_100m)}")
     sink.say(
         f"{totals.defects} defect{'' if totals.defects == 1 else 's'}; {progress.tiles} tiles, "
         f"{progress.tiles_per_s:.1f} tiles/s, {progress.lines_per_s:.0f} lines/s in {progress.elapsed_s:.1f} s"

@@ -20,5 +20,4 @@ def judge_rules(settings: StationSettings | None, style: str) -> JudgeRules:
 
     if settings is None:
         return JudgeRules(GradingSettings().load(style))
-    table, stop = settings.grading.load(style), settings.stop.rules()
-    return JudgeRules(table, stop, settings.inspection.cut_mark_width)
+    return JudgeRules(settings.grading.load(style), settings.stop.rules())

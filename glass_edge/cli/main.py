@@ -28,6 +28,7 @@ from glass_edge.cli import (
     pod,
     replay,
     report,
+    roll,
     simulate,
     train,
 )
@@ -57,6 +58,7 @@ for _module in (
     bench,
     bundle,
     events,
+    roll,
     config,
     camera,
     calibrate,

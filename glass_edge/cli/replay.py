@@ -92,6 +92,7 @@ def replay(
         inspection=_inspection(settings, threshold),
         live=False,
         judge=judge_rules(settings, bundle.manifest.style),
+        report_table=settings.grading.table if settings is not None else None,
         across=lens_map(settings.web, camera) if settings is not None and mm_per_px is None else None,
     )
     check_job(job)

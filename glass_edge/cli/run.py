@@ -61,6 +61,7 @@ def run(
         inspection=settings.inspection,
         live=not camera.is_simulated,
         judge=judge_rules(settings, bundle.manifest.style),
+        report_table=settings.grading.table,
         across=opened.across,
     )
     check_job(job)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from glass_edge.calibration.alarm_rate import AlarmRate
 from glass_edge.engine.base import EngineFacts
 from glass_edge.events.payloads import (
     MAX_TEXT_LENGTH,
@@ -110,6 +111,7 @@ class DraftMaker:
             contrast=defect.contrast,
             is_running=defect.is_running,
             is_hole=defect.is_hole,
+            is_cut_mark=defect.is_cut_mark,
             parts=defect.parts,
             merged_into=defect.merged_into,
             crop_file=crop_file,
@@ -162,7 +164,14 @@ class DraftMaker:
         return self._draft(Kind.STOP_REQUEST, payload)
 
     def engine_activated(
-        self, *, style: str, version: str, model_sha256: str, facts: EngineFacts, threshold_logit: float
+        self,
+        *,
+        style: str,
+        version: str,
+        model_sha256: str,
+        facts: EngineFacts,
+        threshold_logit: float,
+        promised_per_100m: float | None = None,
     ) -> Draft:
         """Another engine or threshold decides from here on."""
         payload = EngineActivated(
@@ -172,6 +181,7 @@ class DraftMaker:
             runtime=f"{facts.runtime} {facts.version}".strip(),
             precision=facts.precision,
             threshold_logit=threshold_logit,
+            promised_per_100m=promised_per_100m,
         )
         return self._draft(Kind.ENGINE_ACTIVATED, payload)
 
@@ -183,6 +193,8 @@ class DraftMaker:
         fault_code: str | None = None,
         message: str | None = None,
         figures: Progress | None = None,
+        alarms: AlarmRate | None = None,
+        promised_per_100m: float | None = None,
     ) -> Draft:
         """State of the station after `roll_lines` lines of the open roll; a fault has both a code and a message."""
         told: dict[str, float | None] = {}
@@ -192,6 +204,13 @@ class DraftMaker:
                 "line_rate_hz": figures.camera.line_rate_hz,
                 "exposure_headroom": figures.camera.exposure_headroom,
                 "cloth_width_mm": figures.cloth_width_mm,
+                "promised_per_100m": promised_per_100m,
+            }
+        if alarms is not None:
+            told |= {
+                "alarms_per_100m": alarms.per_100m,
+                "alarms_low_per_100m": alarms.low_per_100m,
+                "alarms_high_per_100m": alarms.high_per_100m,
             }
         payload = Status(
             state=state,

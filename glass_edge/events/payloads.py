@@ -156,6 +156,8 @@ class DefectPayload(Document):
     """A line along the web that is as long as the station calls running."""
     is_hole: bool = False
     """It shows what lies behind the cloth."""
+    is_cut_mark: bool = False
+    """A line over the whole width that the station takes for the border of two rolls; it is no fault."""
     parts: int = Field(default=1, ge=1)
     """Marks in a row that were joined to one defect."""
     merged_into: int | None = Field(default=None, ge=1)
@@ -236,6 +238,8 @@ class EngineActivated(Document):
     precision: Name
     threshold_logit: float
     """A defect is where the smoothed logit is at or above this."""
+    promised_per_100m: Length | None = None
+    """False alarms in 100 m of good cloth that this threshold promises at most; null when it promises none."""
 
 
 class Status(Document):
@@ -258,6 +262,14 @@ class Status(Document):
     """Part of a line's time that the exposure leaves free; below 0 lines are missed; null where it is not known."""
     cloth_width_mm: float | None = Field(default=None, gt=0)
     """Live width of the cloth, selvedge to selvedge, mm; null where a selvedge is out of sight."""
+    alarms_per_100m: Length | None = None
+    """Defects in 100 m inspected since the engine was activated, real ones too; null where no figures are told."""
+    alarms_low_per_100m: Length | None = None
+    """Lower end of the 95 % interval of that rate."""
+    alarms_high_per_100m: Length | None = None
+    """Upper end of it."""
+    promised_per_100m: Length | None = None
+    """False alarms in 100 m of good cloth that the engine's threshold promises at most; null when it promises none."""
 
     @model_validator(mode="after")
     def _fault(self) -> Status:

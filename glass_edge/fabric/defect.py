@@ -53,6 +53,7 @@ class Defect:
             the picture was not held any more.
         is_running: a line along the web that has become as long as the station calls running.
         is_hole: it shows what lies behind the cloth, as far as the station can tell (`[inspection] hole_contrast`).
+        is_cut_mark: a line over the whole width, where the station takes such for the border of two rolls; no fault.
         parts: components that were joined to one fault.
         merged_into: at the end of a defect that grew together with an older one: the older one's id, which goes on and
             includes this one's area; None when the defect closed by itself.
@@ -71,6 +72,7 @@ class Defect:
     contrast: float | None = None
     is_running: bool = False
     is_hole: bool = False
+    is_cut_mark: bool = False
     parts: int = 1
     merged_into: int | None = None
 

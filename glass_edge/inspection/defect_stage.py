@@ -263,10 +263,10 @@ class DefectStage:
 
     def _report(self, defects: list[Defect]) -> None:
         for found in defects:
-            defect, picture = self._pictures.of(found)
+            seen, picture = self._pictures.of(found)
+            defect = self._as_cut_mark(seen)
             self._sink.defect(defect, picture)
             self._measure_latency(defect)
-            self._look_for_cut_mark(defect)
 
     def _measure_latency(self, defect: Defect) -> None:
         received_s = self._times.of_line(defect.box_px.end_line - 1)
@@ -328,18 +328,20 @@ class DefectStage:
         self.totals = self._ledger.totals(self._tracker.found, self._width.figures)
         self._sink.roll_ended(roll, self.totals)
 
-    def _look_for_cut_mark(self, defect: Defect) -> None:
+    def _as_cut_mark(self, defect: Defect) -> Defect:
         """A line across the whole cloth ends the roll, where the station says so; once for each."""
         share = self._settings.cut_mark_width
-        if share is None or self._segment is None or defect.defect_id == self._cut_mark_id:
-            return
+        if share is None or self._segment is None or defect.shape is not DefectShape.WEFT_LINE:
+            return defect
         cloth = self._places.last.cloth
-        width_mm = self._scale.across_mm(cloth.left_px, cloth.right_px)
-        if defect.shape is DefectShape.WEFT_LINE and defect.box_mm.width_mm >= share * width_mm:
+        if defect.box_mm.width_mm < share * self._scale.across_mm(cloth.left_px, cloth.right_px):
+            return defect
+        if defect.defect_id != self._cut_mark_id:
             self._cut_mark_id = defect.defect_id
             self._n_cut_marks += 1
             roll_id = f"{self._first_roll_id}-{self._n_cut_marks + 1}"
             self._changes.ask(RollChange(self._ledger.next_line, roll_id))
+        return replace(defect, is_cut_mark=True)
 
 
 def _cut_strip(strip: ScoreStrip, row: int) -> tuple[ScoreStrip | None, ScoreStrip | None]:

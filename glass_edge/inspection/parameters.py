@@ -66,6 +66,15 @@ def style_parameters(manifest: Manifest, engine: Engine, settings: InspectionSet
     )
 
 
+def promised_per_100m(manifest: Manifest, settings: InspectionSettings) -> float | None:
+    """False alarms in 100 m that the bundle promises, as far as the station's overrides leave the promise whole."""
+    promise, own = manifest.threshold.promise, settings.threshold_logit
+    if promise is None or (own is not None and own < manifest.threshold.logit):
+        return None
+    other_sigma = settings.smoothing_sigma_px not in (None, manifest.smoothing_sigma_px)
+    return None if other_sigma or settings.gap_mm < promise.gap_mm else promise.high_per_100m
+
+
 def selvedge_zone(threshold: ThresholdSpec) -> SelvedgeZone | None:
     """Where the threshold is higher; None: it is the same everywhere."""
     selvedge = threshold.selvedge

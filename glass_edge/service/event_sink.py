@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable
 
+from glass_edge.calibration.alarm_rate import MOST_ALARMS, AlarmRate, alarm_rate
 from glass_edge.events.drafts import DraftMaker
 from glass_edge.events.payloads import StationState
 from glass_edge.events.schema import Draft, Event
@@ -28,6 +29,23 @@ CROPS_FAULT = "crops_not_kept"
 GRADING_FAULT = "not_graded"
 
 
+class _Alarms:
+    """Defects and metres of the rolls that ended since the engine was activated."""
+
+    def __init__(self) -> None:
+        self._defects = 0
+        self._metres = 0.0
+
+    def add(self, defects: int, metres: float) -> None:
+        self._defects += defects
+        self._metres += metres
+
+    def rate(self, defects: int, metres: float) -> AlarmRate | None:
+        """With those of the open roll; None before there is any cloth, or where there are more than can be judged."""
+        count, length = self._defects + defects, self._metres + metres
+        return alarm_rate(count, length) if length > 0 and count <= MOST_ALARMS else None
+
+
 class EventSink(QuietSink):
     """Receiver of one inspection that emits its events.
 
@@ -38,6 +56,7 @@ class EventSink(QuietSink):
         crops: where pictures are kept, None for none.
         span: the cloth's columns where they are fixed.
         judge: grades the roll and asks for stops; None: neither.
+        promised_per_100m: false alarms that the engine promises at most; None: it promises none.
         status_s: time between two status events with figures, s; None: none.
     """
 
@@ -50,6 +69,7 @@ class EventSink(QuietSink):
         crops: CropStore | None,
         span: ClothSpan | None,
         judge: RollJudge | None = None,
+        promised_per_100m: float | None = None,
         status_s: float | None = None,
     ) -> None:
         self._emit = emit
@@ -57,6 +77,8 @@ class EventSink(QuietSink):
         self._crops = crops
         self._span = span
         self._judge = judge
+        self._promised = promised_per_100m
+        self._alarms = _Alarms()
         self._status_s = status_s
         self._next_status_s = 0.0
         self._end_line = 0
@@ -128,12 +150,21 @@ class EventSink(QuietSink):
             return
         self._next_status_s = now_s + self._status_s
         lines = self._end_line - self._maker.roll.first_line
-        self._emit(self._maker.status(StationState.CONTINUOUS_EXECUTION, roll_lines=lines, figures=progress))
+        self._emit(
+            self._maker.status(
+                StationState.CONTINUOUS_EXECUTION,
+                roll_lines=lines,
+                figures=progress,
+                alarms=self._alarms.rate(progress.defects, progress.inspected_m),
+                promised_per_100m=self._promised,
+            )
+        )
 
     def roll_ended(self, roll: Roll, totals: RollTotals) -> None:
         """roll.end, with the grade."""
         grade = None if self._judge is None else self._judge.grade(totals)
         self._emit(self._maker.roll_end(roll.first_line + totals.lines_woven, totals, grade))
+        self._alarms.add(totals.defects, totals.lines_inspected * self._maker.scale.mm_per_line / 1000)
         self._maker = DraftMaker(None, self._maker.scale, self._maker.is_simulated)
 
     def _status(self, state: StationState, code: str, message: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from glass_edge.calibration.alarm_rate import MOST_ALARMS, AlarmRate, alarm_rate
 from glass_edge.config.grading import GradingFile
 from glass_edge.errors import InputError
 from glass_edge.events.payloads import CoverageGap, DefectPayload, GapReason
@@ -103,6 +104,30 @@ class ReportData:
         """Width the roll was graded with, mm."""
         return self.grade.width_mm
 
+    @property
+    def promised_per_100m(self) -> float | None:
+        """False alarms in 100 m that the roll's engine promises at most; None where it, or one of several, does not."""
+        promises = {engine.payload.promised_per_100m for engine in self.record.engines}
+        return promises.pop() if len(promises) == 1 else None
+
+    @property
+    def alarm_rate(self) -> AlarmRate | None:
+        """Rate of defects of the roll, real ones too; None where nothing was inspected."""
+        if self.record.inspected_m <= 0 or len(self.found) > MOST_ALARMS:
+            return None
+        return alarm_rate(len(self.found), self.record.inspected_m)
+
+    @property
+    def alarms_told(self) -> str:
+        """The same in a few words."""
+        promised, rate = self.promised_per_100m, self.alarm_rate
+        if rate is None:
+            return "nothing inspected"
+        seen = f"{rate.per_100m:.3g} defects in 100 m"
+        if promised is None:
+            return f"{seen}; no promise of false ones"
+        return f"{seen}; false ones promised: at most {promised:.3g}"
+
     def worst(self) -> list[ReportedDefect]:
         """The defects of their own: most points by size first, then the longest, then the highest score."""
         return sorted(
@@ -174,11 +199,12 @@ def report_data(record: RollRecord, grading: GradingFile, width_mm: float | None
     if not 0 < width_mm < math.inf:
         raise InputError(f"the width of the cloth is {width_mm:g} mm; give a width above 0")
     table = grading.table(record.place.style)
-    faults = {one.payload.defect_id: fault_of(one.payload) for one in record.defects}
+    woven_in = [one for one in record.defects if not one.payload.is_cut_mark]
+    faults = {one.payload.defect_id: fault_of(one.payload) for one in woven_in}
     graded = grade_roll(
         table, faults.values(), width_mm=width_mm, woven_m=record.woven_m, inspected_m=record.inspected_m
     )
-    records = {one.payload.defect_id: one for one in record.defects}
+    records = {one.payload.defect_id: one for one in woven_in}
     defects = tuple(
         ReportedDefect(
             record=records[points.defect_id],

@@ -151,7 +151,7 @@ def _engine(page: Page, data: ReportData, left: float, y: float) -> float:
         ("runs on", f"{last.runtime}, {last.precision}"),
         ("threshold", f"logit {last.threshold_logit:.3f}"),
         ("model", f"SHA-256 {last.model_sha256[:16]}…"),
-        ("false alarms", "no promise in the journal"),
+        ("alarms", data.alarms_told),
     ]
     if len(engines) > 1:
         rows.append(("changed", f"{len(engines) - 1} times on this roll; all in roll.json"))

@@ -118,11 +118,18 @@ def roll_document(data: ReportData) -> dict[str, Any]:
         },
         "roll_end": None if record.end is None else record.end.model_dump(mode="json"),
         "engines": [_engine(engine) for engine in record.engines],
-        "false_alarm_promise": None,  # the events of this version carry none
+        "false_alarm_promise": _promise(data),
         "stops": [_stop(stop) for stop in record.stops],
         "faults": [_fault(fault) for fault in record.faults],
         "notes": data.notes,
     }
+
+
+def _promise(data: ReportData) -> dict[str, Any] | None:
+    promised, rate = data.promised_per_100m, data.alarm_rate
+    if promised is None or rate is None:
+        return None
+    return {"promised_per_100m": promised, "verdict": rate.verdict(promised).value, **asdict(rate)}
 
 
 def _width(record: RollRecord, graded_mm: float) -> dict[str, float | None]:

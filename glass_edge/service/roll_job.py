@@ -47,6 +47,7 @@ class RollJob:
         inspection: what counts as a defect.
         live: the camera cannot wait.
         judge: by what the roll is graded and the loom is asked to stop.
+        report_table: table of points of the roll's report, a name or a file; None: no report at its end.
         across: where columns lie across the web (a lens, several cameras); None: all pixels are of one width.
     """
 
@@ -59,6 +60,7 @@ class RollJob:
     live: bool
     judge: JudgeRules = field(default_factory=JudgeRules)
     across: AcrossMap | None = None
+    report_table: str | None = None
 
     @property
     def scale(self) -> WebScale:
@@ -95,6 +97,7 @@ class RollReport:
         was_stopped: the end was asked for before the lines ended.
         rolls: how many.
         grades: of the last of them.
+        promised_per_100m: false alarms in 100 m that the engine promises at most; None: it promises none.
     """
 
     totals: RollTotals
@@ -104,6 +107,7 @@ class RollReport:
     was_stopped: bool = False
     rolls: int = 1
     grades: tuple[RollGrade, ...] = ()
+    promised_per_100m: float | None = None
 
 
 def check_job(job: RollJob) -> None:

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from glass_edge.errors import InputError
-from glass_edge.fabric.defect import Defect, DefectPhase, DefectShape
+from glass_edge.fabric.defect import Defect, DefectPhase
 from glass_edge.fabric.fault import Fault
 from glass_edge.fabric.geometry import WebScale
 from glass_edge.fabric.grading import Grader
@@ -32,12 +32,10 @@ class JudgeRules:
     Attributes:
         grading: table of points; None: rolls are not graded.
         stop: when the loom should stop; None: it is never asked.
-        cut_mark_width: a weft line over this share of the width is a cut mark; None: there are none.
     """
 
     grading: GradingTable | None = None
     stop: StopRules | None = None
-    cut_mark_width: float | None = None
 
 
 class RollJudge:
@@ -89,7 +87,7 @@ class RollJudge:
     def take(self, defect: Defect, roll_mm: float) -> StopDecision | None:
         """A report of a defect with `roll_mm` of the roll woven; the stop to ask for, if there is one."""
         self._length_mm = max(self._length_mm, roll_mm)
-        if self._is_cut_mark(defect):
+        if defect.is_cut_mark:
             return None
         fault = Fault.of(defect)
         if defect.phase is DefectPhase.END and self._grader is not None:
@@ -111,8 +109,3 @@ class RollJudge:
         )
         self.grades.append(grade)
         return grade
-
-    def _is_cut_mark(self, defect: Defect) -> bool:
-        share = self._rules.cut_mark_width
-        is_weft = defect.shape is DefectShape.WEFT_LINE
-        return share is not None and is_weft and defect.box_mm.width_mm >= share * self._width_mm > 0

@@ -11,6 +11,7 @@ runs), then Ready again; at the end Halted, or Error with the fault that ended i
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ from glass_edge.events.publisher import Publisher
 from glass_edge.fabric.geometry import WebScale
 from glass_edge.fabric.roll import Roll, RollTotals
 from glass_edge.inspection.coverage import CoverageGap
-from glass_edge.inspection.parameters import style_parameters
+from glass_edge.inspection.parameters import promised_per_100m, style_parameters
 from glass_edge.inspection.pipeline import InspectionPipeline
 from glass_edge.inspection.sink import Fault, InspectionSink, QuietSink
 from glass_edge.service.crops import CropStore
@@ -37,6 +38,7 @@ from glass_edge.service.event_sink import EventSink
 from glass_edge.service.fan_out import FanOutSink
 from glass_edge.service.roll_job import RollJob, RollReport, check_job
 from glass_edge.service.roll_judge import RollJudge
+from glass_edge.service.roll_reports import RollReports
 from glass_edge.service.signals import StopRequest
 
 _POLL_S = 0.1
@@ -71,6 +73,17 @@ class _Tally(QuietSink):
         self.missed_lines[gap.reason.value] += gap.end_line - gap.first_line
 
 
+class _Reporter(QuietSink):
+    """Asks for a report of each roll that ended."""
+
+    def __init__(self, reports: RollReports, table: str) -> None:
+        self._reports, self._table = reports, table
+
+    def roll_ended(self, roll: Roll, totals: RollTotals) -> None:
+        if totals.lines_woven:
+            self._reports.ask(roll.roll_id, self._table)
+
+
 class Station:
     """A context manager around the publication of a station.
 
@@ -90,6 +103,7 @@ class Station:
         self.publisher = Publisher(events, name, self._change_roll)
         self._in_error = False
         self._running: InspectionPipeline | None = None
+        self._reports: RollReports | None = None
         self._last_roll_id = ""
 
     def __enter__(self) -> Self:
@@ -111,6 +125,8 @@ class Station:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            if self._reports is not None:
+                self._reports.close(self._output.report_wait_s if error is None else 0.0)
             if error is None:
                 self._tell(StationState.HALTED)
             elif not self._in_error:
@@ -149,10 +165,11 @@ class Station:
                 crops=self._crops if job.inspection.crops else None,
                 span=job.fixed_span,
                 judge=judge,
+                promised_per_100m=promised_per_100m(job.bundle.manifest, job.inspection),
                 status_s=self._status_s,
             )
             tally = _Tally()
-            pipeline = self._pipeline(job, engine, FanOutSink([sink, tally, *watchers]))
+            pipeline = self._pipeline(job, engine, FanOutSink([sink, tally, *self._reporting(job), *watchers]))
             self._tell_engine(job, engine)
             self._tell(StationState.READY)
         except BaseException as error:
@@ -176,6 +193,7 @@ class Station:
             was_stopped,
             max(1, tally.rolls),
             tuple(judge.grades),
+            promised_per_100m(job.bundle.manifest, job.inspection),
         )
 
     def _change_roll(self, roll_id: str) -> int:
@@ -189,6 +207,23 @@ class Station:
             raise RequestRefusedError(f"the roll {roll_id} is open already; give the new roll another name")
         self._last_roll_id = roll_id
         return pipeline.change_roll(roll_id)
+
+    def _reporting(self, job: RollJob) -> list[InspectionSink]:
+        """Who has a report made at the end of each roll."""
+        if job.report_table is None or self._output.reports is False:
+            return []
+        if self._output.reports is None and importlib.util.find_spec("matplotlib") is None:
+            return []
+        if self._reports is None:
+            self._reports = RollReports(
+                self.publisher.journal.path, self.crops_folder, self._output.folder / "reports", self._tell_no_report
+            )
+        return [_Reporter(self._reports, job.report_table)]
+
+    def _tell_no_report(self, problem: str) -> None:
+        state = StationState.READY if self._running is None else StationState.CONTINUOUS_EXECUTION
+        with contextlib.suppress(GlassEdgeError):  # a station that is ending may not be told any more
+            self.publisher.emit(self._maker().status(state, fault_code="report_failed", message=problem))
 
     def _pipeline(self, job: RollJob, engine: Engine, sink: InspectionSink) -> InspectionPipeline:
         return InspectionPipeline(
@@ -213,6 +248,7 @@ class Station:
             model_sha256=job.bundle.model_sha256,
             facts=engine.facts,
             threshold_logit=style_parameters(manifest, engine, job.inspection).threshold_logit,
+            promised_per_100m=promised_per_100m(manifest, job.inspection),
         )
         self.publisher.emit(draft)
 

@@ -118,10 +118,22 @@ def test_what_the_metres_cannot_carry_is_refused_and_nothing_is_written(
     tmp_path: Path, own: Bundle, rolls: list[Path], station_file: Path, run: Run
 ) -> None:
     code, _, err = run(
-        "calibrate", "threshold", own.folder, rolls[0], "--station", station_file, "--false-alarms-per-100m", 0.5
-    )
+        "calibrate", "threshold", own.folder, rolls[0], "--station", station_file, "--false-alarms-per-100m", 0.5,
+        "--dry-run",
+    )  # fmt: skip
     assert code == 2
     assert "one alarm in 200 m is more than 10 times the 9.98 m seen. Give 20 m or more" in err
+    assert [path.name for path in (tmp_path / "engines" / "plain").iterdir()] == ["1"]
+
+
+def test_one_roll_makes_no_promise(
+    tmp_path: Path, own: Bundle, rolls: list[Path], station_file: Path, run: Run
+) -> None:
+    code, _, err = run(
+        "calibrate", "threshold", own.folder, rolls[0], "--station", station_file, "--false-alarms-per-100m", 20
+    )
+    assert code == 2
+    assert "one roll does not show how rolls differ" in err
     assert [path.name for path in (tmp_path / "engines" / "plain").iterdir()] == ["1"]
 
 
@@ -153,7 +165,7 @@ def test_wrong_options_are_refused(  # noqa: PLR0917 - fixtures and cases
     own: Bundle, rolls: list[Path], station_file: Path, run: Run, extra: tuple[str, str], match: str
 ) -> None:
     asked = () if extra[0].startswith("--false") else ("--false-alarms-per-100m", 20)
-    code, _, err = run("calibrate", "threshold", own.folder, rolls[0], "--station", station_file, *asked, *extra)
+    code, _, err = run("calibrate", "threshold", own.folder, *rolls, "--station", station_file, *asked, *extra)
     assert code == 2
     assert match in err
 
