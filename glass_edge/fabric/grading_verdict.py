@@ -59,8 +59,8 @@ def judge(limits: QualityLimits, figures: RollFigures) -> Verdict:
     remarks = []
     if uninspected_m > 0:
         remarks.append(
-            f"{uninspected_m:.2f} m of {figures.woven_m:.2f} m were not inspected; "
-            f"the grade is that of the {figures.inspected_m:.2f} m that were"
+            f"{uninspected_m:.3f} m of {figures.woven_m:.3f} m were not inspected; "
+            f"the grade is that of the {figures.inspected_m:.3f} m that were"
         )
     return Verdict(tuple(reasons), tuple(remarks))
 

@@ -106,7 +106,7 @@ def test_twenty_defects_worked_out_by_hand() -> None:
     assert grade.points_per_100_yd2 == pytest.approx(173.419, abs=0.0005)  # x 0.83612736
     assert (grade.defects, grade.holes, grade.continuous_units) == (17, 3, 3)
     assert (grade.is_complete, grade.uninspected_m) == (False, 0.5)
-    assert grade.remarks == ("0.50 m of 14.00 m were not inspected; the grade is that of the 13.50 m that were",)
+    assert grade.remarks == ("0.500 m of 14.000 m were not inspected; the grade is that of the 13.500 m that were",)
     assert grade.reasons == ("207.41 points per 100 m2; first quality allows 48",)
 
 
