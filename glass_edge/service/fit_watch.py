@@ -38,7 +38,7 @@ from glass_edge.errors import InputError
 
 _LOWEST_PRIORITY = 19
 _LATE_CHECKS = 10  # so many checks that did not happen are told
-_JOIN_S = 10.0
+_LAST_CHECK_S, _LEAVE_S = 10.0, 2.0  # how long the check of the last lines is waited for: at their end, when stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +111,12 @@ class FitWatchCamera:
     ) -> None:
         """Close the camera, then end the check."""
         self._camera.__exit__(kind, error, trace)
-        self._finish()
+        self._finish(_LEAVE_S)
 
-    def _finish(self) -> None:
+    def _finish(self, wait_s: float) -> None:
         if self._thread is not None:
             self._samples.put(None)
-            self._thread.join(_JOIN_S)
+            self._thread.join(wait_s)
             self._thread = None
 
     def read(self, timeout_s: float) -> LineBlock | None:
@@ -126,7 +126,7 @@ class FitWatchCamera:
         try:
             block = self._camera.read(timeout_s)
         except EndOfLinesError as end:
-            self._finish()
+            self._finish(_LAST_CHECK_S)
             with self._lock:
                 if not self._alarms:
                     raise
