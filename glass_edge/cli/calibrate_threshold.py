@@ -100,33 +100,16 @@ def _job(
     joined: bool,
     scale: tuple[float | None, float | None],
 ) -> RollJob:
-    from glass_edge.acquisition.raw_player import RawPlayer
-    from glass_edge.cli.replay import replay_camera, web_settings
-    from glass_edge.config.engine import EngineSettings
-    from glass_edge.config.inspection import InspectionSettings
-    from glass_edge.service.roll_job import RollJob, check_job
+    from glass_edge.cli.replay_job import Played, replay_job
 
-    mm_per_px, mm_per_line = scale
-    camera = replay_camera([place], settings, joined=joined, line_rate_hz=None)
-    if isinstance(camera, RawPlayer) and settings is None and mm_per_px is None:
-        mm_per_px, mm_per_line = camera.header.mm_per_px, mm_per_line or camera.header.mm_per_line
-    inspection = settings.inspection if settings else InspectionSettings()
-    sigma, own = inspection.smoothing_sigma_px, bundle.manifest.smoothing_sigma_px
+    played = Played((place,), joined, None, *scale)
+    job = replay_job(played, bundle, settings, roll_id=str(place))
+    sigma, own = job.inspection.smoothing_sigma_px, bundle.manifest.smoothing_sigma_px
     if sigma is not None and sigma != own:
         raise InputError(
             f"inspection.smoothing_sigma_px = {sigma:g} in the station file, and the bundle has {own:g}: a threshold "
             "is promised for the bundle's; take the key out"
         )
-    job = RollJob(
-        roll_id=str(place),
-        camera=camera,
-        bundle=bundle,
-        web=web_settings(settings, bundle.manifest, mm_per_px, mm_per_line),
-        engine=settings.engine if settings else EngineSettings(),
-        inspection=inspection,
-        live=False,
-    )
-    check_job(job)
     return job
 
 

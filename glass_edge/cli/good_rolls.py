@@ -18,15 +18,13 @@ from numpy.typing import NDArray
 
 from glass_edge.calibration.tail_blocks import BlockMaxima
 from glass_edge.cli.replay import FAILURES
-from glass_edge.engine.factory import open_engine
 from glass_edge.errors import InputError
 from glass_edge.fabric.geometry import WebScale
 from glass_edge.inspection.blobs import Blob, BlobLabeller
-from glass_edge.inspection.parameters import style_parameters
-from glass_edge.inspection.pipeline import InspectionPipeline
 from glass_edge.inspection.score_strip import ScoreStrip
 from glass_edge.inspection.sink import Fault, QuietSink, Segment
 from glass_edge.service.roll_job import RollJob, check_job
+from glass_edge.service.roll_pipeline import inspect_once
 
 CELLS = 1024
 _NO_ALARM = 1e9  # a threshold that nothing reaches
@@ -226,26 +224,7 @@ def score_roll(job: RollJob, roll: int, block_m: float) -> list[Stretch]:
         update={"threshold_logit": _NO_ALARM, "smoothing_sigma_px": None, "crops": False}
     )
     sink = BlockSink(roll, job.web.mm_per_line, job.bundle.manifest.tile.score_stride_px, block_m)
-    engine = open_engine(job.bundle, job.engine)
-    try:
-        pipeline = InspectionPipeline(
-            job.camera,
-            engine,
-            sink,
-            roll_id=job.roll_id,
-            style=style_parameters(job.bundle.manifest, engine, inspection),
-            scale=job.web.scale,
-            cloth=job.cloth,
-            selvedge_margin_mm=job.web.selvedge_margin_mm,
-            wander_mm=job.web.wander_mm,
-            settings=inspection,
-            live=False,
-        )
-    except BaseException as error:
-        engine.__exit__(type(error), error, error.__traceback__)
-        raise
-    with pipeline:
-        pipeline.wait()
+    inspect_once(job, sink, camera=job.camera, inspection=inspection)
     sink.finish()
     if sink.faults:
         raise InputError(f"{job.roll_id}: {sink.faults[0]}; a promise needs cloth that was inspected without a fault")

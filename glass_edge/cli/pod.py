@@ -15,14 +15,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from glass_edge.errors import InputError
-
 if TYPE_CHECKING:
-    from glass_edge.acquisition.raw_player import RawPlayer
-    from glass_edge.acquisition.recording import ReplayCamera
     from glass_edge.cli.pod_report import PodReport
     from glass_edge.cli.pod_run import Tick
-    from glass_edge.config.station import StationSettings
     from glass_edge.service.roll_job import RollJob
 
 PICTURE_NAME, TABLE_NAME, DOCUMENT_NAME, SHEET_NAME = "pod.png", "pod.csv", "pod.json", "pod-examples.png"
@@ -113,49 +108,13 @@ def _job(
     joined: bool,
     scale: tuple[float | None, float | None],
 ) -> RollJob:
-    import math
-
-    from glass_edge.cli.replay import replay_camera, web_settings
-    from glass_edge.config.engine import EngineSettings
-    from glass_edge.config.inspection import InspectionSettings
+    from glass_edge.cli.replay_job import Played, replay_job
     from glass_edge.config.station import load_station
     from glass_edge.engine.bundle import load_bundle
-    from glass_edge.service.roll_job import RollJob, check_job
 
-    loaded = load_bundle(bundle)
     settings = load_station(station) if station is not None else None
-    camera = replay_camera(good, settings, joined=joined, line_rate_hz=None)
-    mm_per_px, mm_per_line = _recorded_scale(camera, settings, *scale)
-    inspection = settings.inspection if settings else InspectionSettings()
-    if threshold is not None:
-        if not math.isfinite(threshold):
-            raise InputError(f"--threshold {threshold}: a finite logit is needed")
-        inspection = inspection.model_copy(update={"threshold_logit": threshold})
-    job = RollJob(
-        roll_id="pod",
-        camera=camera,
-        bundle=loaded,
-        web=web_settings(settings, loaded.manifest, mm_per_px, mm_per_line),
-        engine=settings.engine if settings else EngineSettings(),
-        inspection=inspection,
-        live=False,
-    )
-    check_job(job)
-    return job
-
-
-def _recorded_scale(
-    camera: ReplayCamera | RawPlayer,
-    settings: StationSettings | None,
-    mm_per_px: float | None,
-    mm_per_line: float | None,
-) -> tuple[float | None, float | None]:
-    """A recording knows its scale, where neither an option nor a station file says another."""
-    from glass_edge.acquisition.raw_player import RawPlayer
-
-    if isinstance(camera, RawPlayer) and settings is None and mm_per_px is None:
-        return camera.header.mm_per_px, mm_per_line or camera.header.mm_per_line
-    return mm_per_px, mm_per_line
+    played = Played(tuple(good), joined, None, *scale)
+    return replay_job(played, load_bundle(bundle), settings, roll_id="pod", threshold=threshold)
 
 
 def _pictures(report: PodReport, job: RollJob, out: Path, *, can_plot: bool) -> list[str]:

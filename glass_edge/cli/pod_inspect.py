@@ -12,16 +12,14 @@ import numpy as np
 
 from glass_edge.cli.pod_cloth import PlantedCamera
 from glass_edge.cli.replay import FAILURES
-from glass_edge.engine.factory import open_engine
 from glass_edge.errors import InputError
 from glass_edge.fabric.defect import Defect, DefectPhase
 from glass_edge.fabric.geometry import WebBox
 from glass_edge.inspection.cloth_place import OUTSIDE_LOGIT
-from glass_edge.inspection.parameters import style_parameters
-from glass_edge.inspection.pipeline import InspectionPipeline
 from glass_edge.inspection.score_strip import ScoreStrip
 from glass_edge.inspection.sink import DefectCrop, Fault, QuietSink, Segment
 from glass_edge.service.roll_job import RollJob
+from glass_edge.service.roll_pipeline import inspect_once
 
 
 @dataclass(slots=True)
@@ -102,26 +100,7 @@ def inspect_cloth(job: RollJob, camera: PlantedCamera, started: Callable[[int], 
     """
     inspection = job.inspection.model_copy(update={"crops": False, "run_gap_mm": 0.0})
     sink = InspectedCloth(started)
-    engine = open_engine(job.bundle, job.engine)
-    try:
-        pipeline = InspectionPipeline(
-            camera,
-            engine,
-            sink,
-            roll_id=job.roll_id,
-            style=style_parameters(job.bundle.manifest, engine, inspection),
-            scale=job.web.scale,
-            cloth=job.cloth,
-            selvedge_margin_mm=job.web.selvedge_margin_mm,
-            wander_mm=job.web.wander_mm,
-            settings=inspection,
-            live=False,
-        )
-    except BaseException as error:
-        engine.__exit__(type(error), error, error.__traceback__)
-        raise
-    with pipeline:
-        pipeline.wait()
+    inspect_once(job, sink, camera=camera, inspection=inspection)
     if sink.faults:
         raise InputError(f"{sink.faults[0]}; cloth is needed that is inspected without a fault")
     if not sink.inspected:

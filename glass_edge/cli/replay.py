@@ -8,7 +8,6 @@ station file, so it disturbs no running station.
 from __future__ import annotations
 
 import contextlib
-import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,13 +17,9 @@ import typer
 from glass_edge.errors import InputError
 
 if TYPE_CHECKING:
-    from glass_edge.acquisition.raw_player import RawPlayer
-    from glass_edge.acquisition.recording import ReplayCamera
+    from glass_edge.acquisition.camera import Camera
     from glass_edge.config.events import EventSettings
-    from glass_edge.config.inspection import InspectionSettings
     from glass_edge.config.station import StationSettings
-    from glass_edge.config.web import WebSettings
-    from glass_edge.engine.manifest import Manifest
     from glass_edge.service.roll_job import RollReport
 
 INTERRUPTED = 130
@@ -61,15 +56,11 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON summary and nothing else.")] = False,
 ) -> int:
     """Play images or long line-scan strips as a camera, find defects and publish them as events."""
-    from glass_edge.acquisition.raw_player import RawPlayer
-    from glass_edge.cli.joined import lens_map
-    from glass_edge.cli.judging import judge_rules
     from glass_edge.cli.one_roll import inspect_and_show
-    from glass_edge.config.engine import EngineSettings
+    from glass_edge.cli.replay_job import Played, replay_job
     from glass_edge.config.output import OutputSettings
     from glass_edge.config.station import load_station
     from glass_edge.engine.bundle import load_bundle
-    from glass_edge.service.roll_job import RollJob, check_job
     from glass_edge.service.runtime_folder import runtime_folder
     from glass_edge.service.signals import stop_on_signals
     from glass_edge.service.station import Station
@@ -79,23 +70,15 @@ def replay(
     bundle_path = engine if engine is not None else settings.bundle if settings else None
     if bundle_path is None:
         raise InputError("--engine is missing; give a bundle (engines/<style>), or a station file that names one")
-    camera = replay_camera(places, settings, joined=joined, line_rate_hz=line_rate_hz)
-    if isinstance(camera, RawPlayer) and settings is None and mm_per_px is None:
-        mm_per_px, mm_per_line = camera.header.mm_per_px, mm_per_line or camera.header.mm_per_line
-    bundle = load_bundle(bundle_path)
-    job = RollJob(
+    played = Played(tuple(places), joined, line_rate_hz, mm_per_px, mm_per_line)
+    job = replay_job(
+        played,
+        load_bundle(bundle_path),
+        settings,
         roll_id=roll or f"replay-{stamp}",
-        camera=camera,
-        bundle=bundle,
-        web=web_settings(settings, bundle.manifest, mm_per_px, mm_per_line),
-        engine=settings.engine if settings else EngineSettings(),
-        inspection=_inspection(settings, threshold),
-        live=False,
-        judge=judge_rules(settings, bundle.manifest.style),
-        report_table=settings.grading.table if settings is not None else None,
-        across=lens_map(settings.web, camera) if settings is not None and mm_per_px is None else None,
+        threshold=threshold,
+        is_graded=True,
     )
-    check_job(job)
     folder = out if out is not None else Path("runs") / f"replay-{stamp}"
     crops = settings.output.crops_mb if settings else OutputSettings().crops_mb
     with contextlib.ExitStack() as stack:
@@ -107,80 +90,15 @@ def replay(
             Station(settings.station if settings else "replay", events, output, is_simulated=True)
         )
         report = inspect_and_show(
-            running, job, stop, total_lines=_total_lines(camera), as_json=as_json, linger_s=linger_s
+            running, job, stop, total_lines=_total_lines(job.camera), as_json=as_json, linger_s=linger_s
         )
     return _exit_code(report)
 
 
-def replay_camera(
-    places: list[Path], settings: StationSettings | None, *, joined: bool, line_rate_hz: float | None
-) -> ReplayCamera | RawPlayer:
-    """A recording of raw lines, or images."""
-    from glass_edge.acquisition.raw_player import RawPlayer, is_recording
-    from glass_edge.acquisition.recording import ReplayCamera
-    from glass_edge.config.camera import ReplayCameraSettings
-
-    recordings = [place for place in places if is_recording(place)]
-    if recordings:
-        if len(places) > 1:
-            raise InputError(f"{recordings[0]}: a recording is played by itself; leave the other places out")
-        return RawPlayer(recordings[0], line_rate_hz=line_rate_hz)
-    recorded = settings.camera if settings and isinstance(settings.camera, ReplayCameraSettings) else None
-    return ReplayCamera(
-        places,
-        separate=not joined,
-        line_rate_hz=line_rate_hz if line_rate_hz is not None else recorded.line_rate_hz if recorded else None,
-        block_lines=recorded.block_lines if recorded else 256,
-        channels=recorded.channels if recorded else None,
-        full_scale_16bit=recorded.full_scale_16bit if recorded else None,
-    )
-
-
-def _total_lines(camera: ReplayCamera | RawPlayer) -> int | None:
+def _total_lines(camera: Camera) -> int | None:
     from glass_edge.acquisition.recording import ReplayCamera
 
     return camera.total_lines if isinstance(camera, ReplayCamera) else None
-
-
-def web_settings(
-    settings: StationSettings | None, manifest: Manifest, mm_per_px: float | None, mm_per_line: float | None
-) -> WebSettings:
-    """Scale and span: an option wins over the station file, and that over the bundle."""
-    from pydantic import ValidationError
-
-    from glass_edge.config.web import WebSettings
-
-    known = settings.web.model_dump() if settings else {}
-    if mm_per_px is None and not known:
-        mm_per_px = manifest.mm_per_px
-        if mm_per_px is None:
-            raise InputError(
-                f"how wide is a pixel on the cloth? The bundle of style {manifest.style} does not know it: give "
-                "--mm-per-px (positions and sizes are told in mm), or a station file"
-            )
-    if mm_per_px is not None:
-        known["mm_per_px"] = mm_per_px
-        known["mm_per_line"] = mm_per_px if mm_per_line is None else mm_per_line
-    elif mm_per_line is not None:
-        known["mm_per_line"] = mm_per_line
-    try:
-        return WebSettings.model_validate(known)
-    except ValidationError as error:
-        problems = error.errors()
-        names = ("--" + "-".join(map(str, one["loc"])).replace("_", "-") for one in problems)
-        lines = [f"{name} {one['input']}: {one['msg']}" for name, one in zip(names, problems, strict=True)]
-        raise InputError("\n".join(lines)) from error
-
-
-def _inspection(settings: StationSettings | None, threshold: float | None) -> InspectionSettings:
-    from glass_edge.config.inspection import InspectionSettings
-
-    inspection = settings.inspection if settings else InspectionSettings()
-    if threshold is None:
-        return inspection
-    if not math.isfinite(threshold):
-        raise InputError(f"--threshold {threshold}: a finite logit is needed")
-    return inspection.model_copy(update={"threshold_logit": threshold})
 
 
 def _event_settings(

@@ -38,6 +38,7 @@ from glass_edge.service.event_sink import EventSink
 from glass_edge.service.fan_out import FanOutSink
 from glass_edge.service.roll_job import RollJob, RollReport, check_job
 from glass_edge.service.roll_judge import RollJudge
+from glass_edge.service.roll_pipeline import make_pipeline
 from glass_edge.service.roll_reports import RollReports
 from glass_edge.service.signals import StopRequest
 
@@ -169,7 +170,7 @@ class Station:
                 status_s=self._status_s,
             )
             tally = _Tally()
-            pipeline = self._pipeline(job, engine, FanOutSink([sink, tally, *self._reporting(job), *watchers]))
+            pipeline = make_pipeline(job, engine, FanOutSink([sink, tally, *self._reporting(job), *watchers]))
             self._tell_engine(job, engine)
             self._tell(StationState.READY)
         except BaseException as error:
@@ -224,21 +225,6 @@ class Station:
         state = StationState.READY if self._running is None else StationState.CONTINUOUS_EXECUTION
         with contextlib.suppress(GlassEdgeError):  # a station that is ending may not be told any more
             self.publisher.emit(self._maker().status(state, fault_code="report_failed", message=problem))
-
-    def _pipeline(self, job: RollJob, engine: Engine, sink: InspectionSink) -> InspectionPipeline:
-        return InspectionPipeline(
-            job.camera,
-            engine,
-            sink,
-            roll_id=job.roll_id,
-            style=style_parameters(job.bundle.manifest, engine, job.inspection),
-            scale=job.scale,
-            cloth=job.cloth,
-            selvedge_margin_mm=job.web.selvedge_margin_mm,
-            wander_mm=job.web.wander_mm,
-            settings=job.inspection,
-            live=job.live,
-        )
 
     def _tell_engine(self, job: RollJob, engine: Engine) -> None:
         manifest = job.bundle.manifest
