@@ -15,17 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from glass_edge.acquisition.camera import (
-    Alarm,
-    Camera,
-    CameraFigures,
-    EndOfLinesError,
-    LineBlock,
-    MeasuresItself,
-    TellsAlarms,
-    TellsFaults,
-)
+from glass_edge.acquisition.camera import Camera, EndOfLinesError, LineBlock
 from glass_edge.acquisition.raw_lines import SUFFIX, RawHeader, RawWriter, record_size
+from glass_edge.acquisition.wrapped_camera import WrappedCamera
 from glass_edge.errors import InputError
 from glass_edge.files import make_folder
 
@@ -48,7 +40,7 @@ class RingSettings:
     file_bytes: int
 
 
-class RecordingCamera:
+class RecordingCamera(WrappedCamera):
     """A camera whose blocks are kept.
 
     Args:
@@ -66,7 +58,8 @@ class RecordingCamera:
                 f"recording.budget_mb = {ring.budget_bytes // _MIB}: give at least twice file_mb, "
                 f"{2 * ring.file_bytes // _MIB}"
             )
-        self._camera, self._ring, self._scale = camera, ring, (mm_per_px, mm_per_line)
+        super().__init__(camera)
+        self._ring, self._scale = ring, (mm_per_px, mm_per_line)
         make_folder(ring.folder)
         self._waiting: queue.Queue[LineBlock | None] = queue.Queue()
         self._waiting_bytes = 0
@@ -74,26 +67,6 @@ class RecordingCamera:
         self._problems: list[str] = []
         self._lost_lines = 0
         self._writer: threading.Thread | None = None
-
-    @property
-    def width_px(self) -> int:
-        """Pixels of a line."""
-        return self._camera.width_px
-
-    @property
-    def channels(self) -> int:
-        """1 for grey, 3 for RGB."""
-        return self._camera.channels
-
-    @property
-    def is_simulated(self) -> bool:
-        """As the camera's."""
-        return self._camera.is_simulated
-
-    @property
-    def first_line(self) -> int | None:
-        """As the camera's."""
-        return self._camera.first_line
 
     def __enter__(self) -> Self:
         """Open the camera and begin a recording; raises CameraLostError."""
@@ -132,16 +105,7 @@ class RecordingCamera:
 
     def take_faults(self) -> tuple[str, ...]:
         """See `camera.TellsFaults`: the camera's, and the recording's."""
-        own = self._take_problems()
-        return (*self._camera.take_faults(), *own) if isinstance(self._camera, TellsFaults) else own
-
-    def figures(self) -> CameraFigures:
-        """See `camera.MeasuresItself`."""
-        return self._camera.figures() if isinstance(self._camera, MeasuresItself) else CameraFigures()
-
-    def take_alarms(self) -> tuple[Alarm, ...]:
-        """See `camera.TellsAlarms`."""
-        return self._camera.take_alarms() if isinstance(self._camera, TellsAlarms) else ()
+        return (*super().take_faults(), *self._take_problems())
 
     def _keep(self, block: LineBlock) -> None:
         size = record_size(block)

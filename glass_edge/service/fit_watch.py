@@ -23,13 +23,10 @@ from numpy.typing import NDArray
 from glass_edge.acquisition.camera import (
     Alarm,
     Camera,
-    CameraFigures,
     EndOfLinesError,
     LineBlock,
-    MeasuresItself,
-    TellsAlarms,
-    TellsFaults,
 )
+from glass_edge.acquisition.wrapped_camera import WrappedCamera
 from glass_edge.calibration.cloth_look import ClothLook, load_look, look_at
 from glass_edge.calibration.fit_check import Finding, check_fit, no_cloth
 from glass_edge.calibration.lasting_misfit import LastingMisfit, Turn
@@ -49,7 +46,7 @@ class _Sample:
     parts: tuple[NDArray[np.uint8], ...]
 
 
-class FitWatchCamera:
+class FitWatchCamera(WrappedCamera):
     """A camera whose picture is watched.
 
     Args:
@@ -60,7 +57,8 @@ class FitWatchCamera:
     """
 
     def __init__(self, camera: Camera, look: ClothLook, settings: FitCheckSettings, *, mm_per_line: float) -> None:
-        self._camera, self._look, self._settings = camera, look, settings
+        super().__init__(camera)
+        self._look, self._settings = look, settings
         self._mm_per_line = mm_per_line
         self._every_lines = round(settings.every_m * 1000 / mm_per_line)
         self._lock = threading.Lock()
@@ -77,26 +75,6 @@ class FitWatchCamera:
         self._end: EndOfLinesError | None = None
         self.n_checks = 0
         """Samples looked at."""
-
-    @property
-    def width_px(self) -> int:
-        """Pixels of a line."""
-        return self._camera.width_px
-
-    @property
-    def channels(self) -> int:
-        """1 for grey, 3 for RGB."""
-        return self._camera.channels
-
-    @property
-    def is_simulated(self) -> bool:
-        """As the camera's."""
-        return self._camera.is_simulated
-
-    @property
-    def first_line(self) -> int | None:
-        """As the camera's."""
-        return self._camera.first_line
 
     def __enter__(self) -> Self:
         """Open the camera; raises CameraLostError."""
@@ -136,19 +114,11 @@ class FitWatchCamera:
             self._gather(block)
         return block
 
-    def take_faults(self) -> tuple[str, ...]:
-        """See `camera.TellsFaults`: the camera's."""
-        return self._camera.take_faults() if isinstance(self._camera, TellsFaults) else ()
-
-    def figures(self) -> CameraFigures:
-        """See `camera.MeasuresItself`: the camera's."""
-        return self._camera.figures() if isinstance(self._camera, MeasuresItself) else CameraFigures()
-
     def take_alarms(self) -> tuple[Alarm, ...]:
         """See `camera.TellsAlarms`: the camera's, and what does not fit."""
         with self._lock:
             told, self._alarms = tuple(self._alarms), []
-        return (*self._camera.take_alarms(), *told) if isinstance(self._camera, TellsAlarms) else told
+        return (*super().take_alarms(), *told)
 
     def _gather(self, block: LineBlock) -> None:
         """Keep a block's lines where a sample is due; a sample has no hole."""

@@ -59,4 +59,4 @@ def test_memory_is_flat_and_a_line_of_ten_kilometres_is_one_defect(endless: obje
     assert sink.running[-1] == pytest.approx(1e7, rel=1e-4)
     assert sink.running == sorted(sink.running)
     assert stage.totals.lines_inspected >= 10 * KILOMETRE_LINES
-    assert 8_000 < stage.totals.defects < 8_800  # a spot a metre; those within the gap of the endless line are part of it
+    assert 8_000 < stage.totals.defects < 8_800  # a spot a metre; those near the endless line are part of it
