@@ -103,12 +103,14 @@ class LineCounter:
         counts_per_line: encoder counts from one line to the next; negative where the encoder counts down.
         tolerance_lines: an encoder that is off by no more is not believed; the difference may add up.
         encoder_bits, frame_id_bits: widths of the camera's counters.
+        backwards_lines: so many lines in a row that passed before are more than a let-back, and are told.
     """
 
     counts_per_line: float = 1.0
     tolerance_lines: int = 0
     encoder_bits: int = 64
     frame_id_bits: int = 64
+    backwards_lines: int = 20_000
     counts: LineCounts = field(default_factory=LineCounts)
     next_line: int = 0
     """First web line that was neither handed over nor reported missing."""
@@ -119,6 +121,7 @@ class LineCounter:
     _encoder: int = 0  # last count, unwrapped
     _doubted: int | None = None  # an encoder count that could not be
     _unplaced: int = 0  # blocks since a restart that were given up for want of an encoder count
+    _repeated: int = 0  # lines in a row that passed before
     _has_turned: bool = False  # the web ran back since the last lines that were handed over
     _number_origin: int | None = None  # camera line number at web line 0
     _frame: int = 0  # last frame id, unwrapped
@@ -183,12 +186,22 @@ class LineCounter:
             faults.append(f"{missed} lines before line {first} were not received: {why}")
         elif since.incomplete:
             faults.append(f"{since.incomplete} incomplete blocks; their lines passed again or were counted before")
+        self._watch_direction(tags.n_lines, n_lines, faults)
         if n_lines:
             self.counts.lines += n_lines
             self.counts.missed_lines += missed
             self.next_line = first + n_lines
             self._has_turned = False
         return Placement(first, skip, n_lines, missed, tuple(faults))
+
+    def _watch_direction(self, n_lines: int, n_new: int, faults: list[str]) -> None:
+        """Tell once of a web that runs backwards for good: of such cloth no line is handed over."""
+        before, self._repeated = self._repeated, 0 if n_new else self._repeated + n_lines
+        if before < self.backwards_lines <= self._repeated:
+            faults.append(
+                f"{self._repeated} lines in a row passed before: the encoder counts backwards. Is it turned round "
+                "(then give counts_per_line the other sign), or is the cloth unwound? Nothing of it is inspected"
+            )
 
     def _lacks_place(self, tags: BlockTags) -> bool:
         """True after a restart while the encoder's count cannot be read, which a block or two later it can.

@@ -345,3 +345,22 @@ def test_a_turn_is_found_and_a_straight_block_costs_two_looks() -> None:
     assert straight_runs(lambda line: asked.append(line) or line, 1 << 14, 1.0, most=8) == [(0, 1 << 14)]
     assert len(asked) == 2
     assert straight_runs(lambda line: 2 * line, 64, 1.0, most=8) is None
+
+
+@pytest.mark.parametrize("divider", [1.0, -4.0])
+def test_a_web_that_runs_backwards_for_good_is_told_once_and_again_after_it_went_on(divider: float) -> None:
+    counter = LineCounter(counts_per_line=divider, backwards_lines=10 * N)
+
+    def take(line: int, frame: int) -> tuple[str, ...]:
+        first, last = round(line * divider), round((line + N - 1) * divider)
+        return counter.place(BlockTags(N, frame_id=frame, encoder_count=first, encoder_count_last=last)).faults
+
+    told = [take(N * frame, frame) for frame in range(30)]
+    told += [take(N * (59 - frame), frame) for frame in range(30, 60)]  # back to where it began
+    assert [bool(faults) for faults in told] == [False] * 39 + [True] + [False] * 20
+    assert "counts backwards" in told[39][0]
+    assert counter.next_line == 30 * N
+    told = [take(N * (frame - 60), frame) for frame in range(60, 95)]  # forward, past where it was
+    assert counter.next_line == 35 * N
+    again = [take(N * (129 - frame), frame) for frame in range(95, 110)]
+    assert sum("counts backwards" in one for faults in again for one in faults) == 1
