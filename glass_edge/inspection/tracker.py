@@ -86,6 +86,7 @@ class DefectTracker:
             gap_columns=_cells(rules.run_gap_mm, column_mm),
             width_columns=_cells(rules.run_width_mm, column_mm),
             width_rows=_cells(rules.run_width_mm, row_mm),
+            reach_rows=_cells(rules.gap_mm, row_mm),
         )
         self._first_line = 0
         self._end_line = 0
@@ -144,12 +145,14 @@ class DefectTracker:
         reports: list[Defect] = []
         for younger, older in step.merged:
             self._meet(younger, older, reports)
-        for blob in step.grown:
-            self._grow(blob, reports)
-        for blob in step.closed:
-            if blob.defect_id is None:
+        # In the order of the web, whatever the piece holds: a part begins, and is complete once its reach has passed.
+        fresh = [*step.grown, *(blob for blob in step.closed if blob.defect_id is None)]
+        moments = [(blob.first_row, False, blob.serial, blob) for blob in fresh]
+        moments += [(blob.end_row + self._runs.reach_rows, True, blob.serial, blob) for blob in step.closed]
+        for _, is_complete, _, blob in sorted(moments, key=lambda moment: moment[:3]):
+            if not is_complete:
                 self._grow(blob, reports)
-            if blob.defect_id is not None:
+            elif blob.defect_id is not None:
                 self._close(blob, reports)
         return reports
 
@@ -159,6 +162,7 @@ class DefectTracker:
             return
         # The older one has the lower id or is announced already: only announced blobs win over announced ones.
         assert older.defect_id is not None
+        self._tracks[younger.defect_id].parts -= 1  # the two are one component
         if younger.defect_id == older.defect_id:
             self._tracks[older.defect_id].open.remove(younger)
             return
@@ -200,13 +204,18 @@ class DefectTracker:
         track.close(blob)
         if track.open:
             return
+        while (other := self._beside(track)) is not None:  # what two parts make may lie beside a third
+            older, younger = sorted((other, track), key=lambda each: each.defect_id)
+            reports.append(self._merge(younger, older))
+            self._update(older, reports)
+            track = older
+
+    def _beside(self, track: Track) -> Track | None:
         assert track.closed is not None
         for _, other in sorted(self._tracks.items()):
             if other is not track and lies_beside(other, track.closed, self._runs):
-                older, younger = sorted((other, track), key=lambda each: each.defect_id)
-                reports.append(self._merge(younger, older))
-                self._update(older, reports)
-                return
+                return other
+        return None
 
     def _merge(self, younger: Track, older: Track, taken: Blob | None = None) -> Defect:
         """The younger ends; `taken` is a part of it whose cells a part of the older has already."""

@@ -1,6 +1,7 @@
 """A fault being followed: the components that belong to it, and which others may join.
 
-Promises: pure rules on boxes in cells, so that what joins is decided by where components lie, not by when they came.
+Promises: pure rules on boxes in cells, so that what joins is decided by where components lie, not by when they came;
+but for a part that is narrow where it begins and widens: it is judged by as much as had come when it was announced.
 
 A broken end shows as a row of marks along the web, a faulty pick as a row across it. The rules:
 - along: a component goes on with a fault when it begins at most `run_gap` rows after the fault's last part, that part
@@ -27,12 +28,14 @@ class RunRules:
     Attributes:
         gap_rows, gap_columns: longest stretch without alarm in a row of parts, along and across.
         width_columns, width_rows: greatest extent across and along of a part and of the row.
+        reach_rows: rows without alarm after which a component is complete.
     """
 
     gap_rows: int
     gap_columns: int
     width_columns: int
     width_rows: int
+    reach_rows: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -128,5 +131,5 @@ def is_finished(track: Track, row: int, rules: RunRules) -> bool:
     narrow = last.end_column - last.first_column <= rules.width_columns
     waits_along = rules.gap_rows > 0 and narrow and row - last.end_row <= rules.gap_rows
     flat = whole.end_row - whole.first_row <= rules.width_rows
-    waits_across = rules.gap_columns > 0 and flat and row - whole.first_row <= rules.width_rows
+    waits_across = rules.gap_columns > 0 and flat and row - whole.first_row <= rules.width_rows + rules.reach_rows
     return not (waits_along or waits_across)

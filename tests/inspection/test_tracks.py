@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull
 
 from glass_edge.fabric.defect import Defect, DefectPhase, DefectShape
-from glass_edge.fabric.geometry import ClothSpan, WebScale
+from glass_edge.fabric.geometry import ClothSpan, MmBox, WebScale
 from glass_edge.inspection.blobs import BlobLabeller
 from glass_edge.inspection.cloth_place import PlaceTrack
 from glass_edge.inspection.score_strip import ScoreStrip
@@ -106,6 +106,55 @@ def test_a_run_of_metres_is_one_event_stream_that_grows_and_is_told_running() ->
     assert reports[-1].box_mm.length_mm == pytest.approx(3985)
     assert [d.is_running for d in reports] == [length >= 1000 for length in lengths]
     assert reports[-1].parts == 200
+
+
+def figures(reports: list[Defect]) -> list[tuple[float, ...]]:
+    return sorted((*vars_of(defect.box_mm), defect.parts, round(defect.area_mm2)) for defect in ends(reports))
+
+
+def vars_of(box: MmBox) -> tuple[float, float, float, float]:
+    return box.along_mm, box.across_mm, box.length_mm, box.width_mm
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 5000), gap_mm=st.sampled_from([0.0, 2.0]), cuts=st.lists(st.integers(0, 96), max_size=8))
+def test_what_joins_is_the_same_whatever_the_pieces(seed: int, gap_mm: float, cuts: list[int]) -> None:
+    random = np.random.default_rng(seed)
+    logits = strip(96, 96)
+    for row, column in np.ndindex(12, 12):  # marks far enough apart to be components of their own
+        if random.random() < 0.2:
+            top, left = 8 * row + random.integers(2), 8 * column + random.integers(2)
+            logits[top : top + random.integers(1, 5), left : left + random.integers(1, 5)] = 4
+    rows = {"gap_mm": gap_mm, "run_gap_mm": 9.0}
+    whole = figures(run(logits, [], **rows))
+    assert figures(run(logits, None, **rows)) == whole
+    assert figures(run(logits, sorted(cuts), **rows)) == whole
+
+
+def test_a_mark_that_ends_last_joins_both_beside_it() -> None:
+    logits = strip(30, 60)
+    logits[10:12, 5:8] = logits[10:12, 25:28] = 4
+    logits[10:14, 15:18] = 4
+    (pick,) = ends(run(logits, run_gap_mm=8.0))
+    assert (pick.parts, pick.box_mm.width_mm) == (3, 23)
+
+
+def test_a_mark_counts_though_it_is_complete_only_when_the_gap_has_passed() -> None:
+    logits = strip(30, 60)
+    logits[10:11, 1:8] = 4  # too wide for a row along the web: it waits for what lies beside it alone
+    logits[12:15, 15:18] = 4  # together 5 mm along, and complete 3 mm later
+    (pick,) = ends(run(logits, gap_mm=3.0, run_gap_mm=8.0))
+    assert pick.parts == 2
+
+
+@pytest.mark.parametrize("cuts", [None, []])
+def test_two_arms_that_meet_are_one_part(cuts: list[int] | None) -> None:
+    logits = strip(30, 30)
+    logits[5:15, [5, 9]] = 4
+    logits[15, 5:10] = 4
+    for run_gap_mm in (0.0, 8.0):  # the arms are two defects, or one, before they meet
+        (arch,) = ends(run(logits, cuts, run_gap_mm=run_gap_mm))
+        assert (arch.parts, arch.area_mm2) == (1, pytest.approx(25))
 
 
 def test_weak_cells_belong_to_a_defect_only_beside_strong_ones() -> None:
