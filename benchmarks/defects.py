@@ -1,7 +1,7 @@
 """Defects as a station reports them on labelled cloth: found, false, in pieces, joined.
 
     python benchmarks/defects.py BUNDLE=FABRIC... [--mm-per-px 0.1] [--asked 20000 5000 1000] [--block-m 0.001] [--json]
-    python benchmarks/defects.py BUNDLE=FABRIC... --vary run_gap_mm 0 10 25 --vary hysteresis_logit 0 1
+    python benchmarks/defects.py BUNDLE=FABRIC... --vary run_gap_mm 0 10 25 --vary hysteresis_logit 0 1 [--raised 2]
 
 FABRIC is the data folder the bundle's style was trained on, in the layout of MVTec AD. Every picture goes through the
 inspection pipeline; its defects, not score maps, are compared with the boxes of the masks' regions (8-connected), with
@@ -40,6 +40,8 @@ from glass_edge.inspection.tracker import DefectRules
 from glass_edge.service.truth_match import match_boxes
 
 REACH_PX = 8
+SPECK_PX = 32
+_SWOLLEN = 10
 
 
 @dataclass(slots=True)
@@ -52,7 +54,10 @@ class Figures:
         joining: defects that touch two regions or more.
         false_alarms: defects that touch none.
         metres: inspected.
-        iou: intersection by union of the box of a found region with the best box that touches it, summed.
+        lines, iou_lines: found regions that are longer than a speck, and intersection by union of a region's box with
+            the best box that touches it, summed over them.
+        iou_specks: the same of the other found regions.
+        swollen: found regions whose best box has more than 10 times the area of the region's box and its slack.
     """
 
     regions: int = 0
@@ -61,7 +66,10 @@ class Figures:
     joining: int = 0
     false_alarms: int = 0
     metres: float = 0.0
-    iou: float = 0.0
+    lines: int = 0
+    iou_lines: float = 0.0
+    iou_specks: float = 0.0
+    swollen: int = 0
 
     def __add__(self, other: Figures) -> Figures:
         return Figures(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
@@ -101,6 +109,10 @@ def intersection_by_union(one: WebBox, other: WebBox) -> float:
     return shared / (_area(one) + _area(other) - shared)
 
 
+def _with_slack(box: WebBox) -> WebBox:
+    return WebBox(box.left_px - REACH_PX, box.right_px + REACH_PX, box.first_line - REACH_PX, box.end_line + REACH_PX)
+
+
 def _area(box: WebBox) -> int:
     return (box.right_px - box.left_px) * (box.end_line - box.first_line)
 
@@ -109,12 +121,25 @@ def judge(truths: Sequence[WebBox], found: Sequence[WebBox], metres: float) -> F
     """Figures of one picture."""
     match = match_boxes(truths, found, REACH_PX)
     touched = [place for places in match.found_of_truth for place in places]
-    best = [
-        max((intersection_by_union(truth, found[place]) for place in places), default=0.0)
-        for truth, places in zip(truths, match.found_of_truth, strict=True)
-    ]
-    joining = sum(touched.count(place) > 1 for place in set(touched))
-    return Figures(len(truths), match.n_found, len(touched), joining, len(match.false_alarms), metres, sum(best))
+    figures = Figures(
+        regions=len(truths),
+        found=match.n_found,
+        pieces=len(touched),
+        joining=sum(touched.count(place) > 1 for place in set(touched)),
+        false_alarms=len(match.false_alarms),
+        metres=metres,
+    )
+    for truth, places in zip(truths, match.found_of_truth, strict=True):
+        if not places:
+            continue
+        best = max((found[place] for place in places), key=lambda box: intersection_by_union(truth, box))
+        if max(truth.right_px - truth.left_px, truth.end_line - truth.first_line) > SPECK_PX:
+            figures.lines += 1
+            figures.iou_lines += intersection_by_union(truth, best)
+        else:
+            figures.iou_specks += intersection_by_union(truth, best)
+        figures.swollen += _area(best) > _SWOLLEN * _area(_with_slack(truth))
+    return figures
 
 
 def judge_cloth(cloth: Cloth, rules: DefectRules) -> Figures:
@@ -215,15 +240,17 @@ def print_thresholds(rows: Sequence[dict[str, Any]]) -> None:
         )
 
 
-def vary(cloths: Sequence[Cloth], keys: Sequence[str], values: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
-    """Sums over all fabrics at their own thresholds, a document for each combination of settings."""
+def vary(
+    cloths: Sequence[Cloth], keys: Sequence[str], values: Sequence[Sequence[float]], raised_logit: float = 0.0
+) -> list[dict[str, Any]]:
+    """Sums over all fabrics, their own thresholds raised, a document for each combination of settings."""
     rows = []
     for combination in itertools.product(*values):
         changes = dict(zip(keys, combination, strict=True))
         settings = InspectionSettings(**{**InspectionSettings().model_dump(), **changes})
         total, good = Figures(), Figures()
         for cloth in cloths:
-            rules = rules_of(settings, cloth.bundle.manifest.threshold.logit)
+            rules = rules_of(settings, cloth.bundle.manifest.threshold.logit + raised_logit)
             total += judge_cloth(cloth, rules)
             good += judge_good(cloth, list(cloth.good.values()), rules)
         rows.append({"settings": changes, **asdict(total), "good": asdict(good)})
@@ -232,13 +259,14 @@ def vary(cloths: Sequence[Cloth], keys: Sequence[str], values: Sequence[Sequence
 
 def print_varied(keys: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
     """A table, a row for each combination."""
-    head = [*keys, "regions found", "defects a found region", "that join regions", "IoU of boxes"]
-    head += ["false alarms, defect strips", "good strips"]
+    head = [*keys, "regions found", "defects a found region", "that join regions"]
+    head += ["IoU of lines", "of specks", "swollen", "false alarms, defect strips", "good strips"]
     _print_head(head)
     for row in rows:
         cells = [f"{row['settings'][key]:g}" for key in keys]
         cells += [f"{row['found']} of {row['regions']}", _ratio(row["pieces"], row["found"]), str(row["joining"])]
-        cells += [_ratio(row["iou"], row["found"]), str(row["false_alarms"]), str(row["good"]["false_alarms"])]
+        cells += [_ratio(row["iou_lines"], row["lines"]), _ratio(row["iou_specks"], row["found"] - row["lines"])]
+        cells += [str(row["swollen"]), str(row["false_alarms"]), str(row["good"]["false_alarms"])]
         print("| " + " | ".join(cells) + " |")
 
 
@@ -259,6 +287,7 @@ def main() -> None:
     parser.add_argument("--asked", type=float, nargs="+", default=[20000, 5000, 1000], help="false alarms in 100 m")
     parser.add_argument("--block-m", type=float, default=0.001)
     parser.add_argument("--vary", nargs="+", action="append", default=[], metavar=("KEY", "VALUE"))
+    parser.add_argument("--raised", type=float, default=0.0, help="with --vary: thresholds so much higher, logits")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     pairs = [pair.partition("=") for pair in options.pairs]
@@ -268,7 +297,7 @@ def main() -> None:
         raise SystemExit(str(error)) from error
     keys = [key for key, *_ in options.vary]
     if keys:
-        rows = vary(cloths, keys, [[float(value) for value in values] for _, *values in options.vary])
+        rows = vary(cloths, keys, [[float(value) for value in values] for _, *values in options.vary], options.raised)
     else:
         rows = [row for cloth in cloths for row in thresholds(cloth, options.asked, options.block_m)]
     if options.json:

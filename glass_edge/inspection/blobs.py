@@ -116,6 +116,11 @@ class BlobLabeller:
         """First row of the oldest open blob; None without one."""
         return min((blob.first_row for blob in self._border), default=None)
 
+    @property
+    def open_blobs(self) -> list[Blob]:
+        """The blobs that later cells may still belong to."""
+        return self._border
+
     def flush(self) -> BlobStep:
         """End of the segment: closes every open blob."""
         step = BlobStep(closed=sorted(self._border, key=lambda blob: blob.serial))

@@ -125,10 +125,14 @@ class DefectTracker:
         self._end_line = strip.end_line
         self._row += strip.logits.shape[0]
         reports = self._take(self._labeller.push(strip.logits))
+        # Too weak or too small so far to be announced.
+        weak = [blob for blob in self._labeller.open_blobs if blob.defect_id is None]
         finished = [track for track in self._tracks.values() if not track.open]
         for track in finished:
             # A component that begins later may be reached by the gap from here, so the labeller's reach is waited for.
-            if is_finished(track, self._row - 1, self._runs):
+            if is_finished(track, self._row - 1, self._runs) and not any(
+                goes_on(track, blob, self._runs) for blob in weak
+            ):
                 reports.append(self._end(track))
         return reports
 

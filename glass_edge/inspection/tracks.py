@@ -1,11 +1,11 @@
 """A fault being followed: the components that belong to it, and which others may join.
 
-Promises: pure rules on boxes in cells, so that what joins is decided by where components lie, not by when they came;
-but for a part that is narrow where it begins and widens: it is judged by as much as had come when it was announced.
+Promises: pure rules on boxes in cells, so that what joins is decided by where components lie, not by when they came.
+One thing is left to when: a part is judged by as much of it as had come when it was announced, and may widen later.
 
 A broken end shows as a row of marks along the web, a faulty pick as a row across it. The rules:
-- along: a component goes on with a fault when it begins at most `run_gap` rows after the fault's last part, that part
-  and it are narrow, and together they still are;
+- along: a component goes on with a fault when at most `run_gap` rows lie between the fault's last part and it, both
+  are narrow, and together they still are;
 - across: a closed component belongs to a fault whose nearest part lies at most `run_gap` columns beside it, when both
   are flat, and together they still are;
 - narrow is at most `run_width` across, flat at most `run_width` along.
@@ -106,8 +106,7 @@ def goes_on(track: Track, part: Blob, rules: RunRules) -> bool:
         return False
     before = [*track.open, *([track.last] if track.last is not None else [])]
     return any(
-        part.first_row - other.end_row <= rules.gap_rows
-        and part.first_row >= other.first_row
+        max(part.first_row - other.end_row, other.first_row - part.end_row) <= rules.gap_rows
         and max(part.end_column, other.end_column) - min(part.first_column, other.first_column) <= rules.width_columns
         for other in before
     )

@@ -148,6 +148,25 @@ def test_a_mark_counts_though_it_is_complete_only_when_the_gap_has_passed() -> N
 
 
 @pytest.mark.parametrize("cuts", [None, []])
+def test_a_mark_goes_on_with_a_row_by_where_it_begins_not_by_when_it_is_announced(cuts: list[int] | None) -> None:
+    logits = strip(40, 30)
+    logits[10:12, 12] = 4
+    logits[18:24, 12] = 1.5
+    logits[23, 12] = 4  # announced 11 rows behind the mark before, though it begins 6 rows behind it
+    (row,) = ends(run(logits, cuts, hysteresis_logit=1.0, run_gap_mm=8.0))
+    assert (row.parts, row.box_mm.length_mm) == (2, 14)
+    logits[23, 12] = 1.5
+    logits[10:12, 12], logits[18:24, 12] = 4, 4
+    (row,) = ends(run(logits, cuts, min_area_mm2=2.0, run_gap_mm=6.0))
+    assert row.parts == 2
+    logits = strip(40, 30)
+    logits[10:20, 12] = 1.5
+    logits[19, 12] = logits[12:14, 14] = 4  # the one that begins first is announced last
+    (row,) = ends(run(logits, cuts, hysteresis_logit=1.0, run_gap_mm=8.0))
+    assert row.parts == 2
+
+
+@pytest.mark.parametrize("cuts", [None, []])
 def test_two_arms_that_meet_are_one_part(cuts: list[int] | None) -> None:
     logits = strip(30, 30)
     logits[5:15, [5, 9]] = 4

@@ -36,9 +36,16 @@ def test_pieces_joins_and_false_alarms_of_a_picture(defects: ModuleType) -> None
     ]
     figures = defects.judge(truths, found, 0.5)
     assert (figures.regions, figures.found, figures.pieces, figures.joining, figures.false_alarms) == (4, 3, 5, 1, 1)
-    assert figures.iou == pytest.approx(0.5 + 0.25 + 0.25)
+    assert (figures.lines, figures.iou_lines) == (1, pytest.approx(0.5))
+    assert (figures.iou_specks, figures.swollen) == (pytest.approx(0.25 + 0.25), 0)
     both = figures + figures
-    assert (both.regions, both.metres, both.iou) == (8, 1.0, pytest.approx(2.0))
+    assert (both.regions, both.metres, both.iou_specks) == (8, 1.0, pytest.approx(1.0))
+
+
+def test_a_box_of_ten_times_the_area_is_swollen(defects: ModuleType) -> None:
+    speck = WebBox(100, 104, 50, 54)  # with its slack 20 x 20 px
+    assert defects.judge([speck], [WebBox(100, 300, 40, 60)], 1.0).swollen == 0
+    assert defects.judge([speck], [WebBox(100, 301, 40, 60)], 1.0).swollen == 1
 
 
 def test_a_diagonal_of_a_mask_is_one_region(defects: ModuleType, tmp_path: Path) -> None:
