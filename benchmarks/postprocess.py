@@ -67,8 +67,8 @@ def main() -> None:
         return
     times = result["times_real_time_at_half_a_metre_a_minute"]
     print(
-        f"{options.metres:g} m of {options.width_px} px at {_MM_PER_PX} mm: {result['megapixels_per_s']:.0f} megapixels/s"
-        f" of the camera on one core, {times:.0f} times a loom of {_LOOM_M_PER_MIN} m/min; "
+        f"{options.metres:g} m of {options.width_px} px at {_MM_PER_PX} mm: {result['megapixels_per_s']:.0f} "
+        f"megapixels/s of the camera on one core, {times:.0f} times a loom of {_LOOM_M_PER_MIN} m/min; "
         f"plain {result['plain_megapixels_per_s']:.0f} megapixels/s, ratio {result['ratio']:.1f}; "
         f"{found} defects, plain {expected}"
     )
