@@ -22,7 +22,7 @@ from glass_edge.fabric.oriented_box import smallest_box
 from glass_edge.inspection.blobs import Blob, BlobLabeller, BlobStep
 from glass_edge.inspection.cloth_place import PlaceTrack
 from glass_edge.inspection.score_strip import ScoreStrip
-from glass_edge.inspection.tracks import RunRules, Track, goes_on, is_finished, lies_beside
+from glass_edge.inspection.tracks import RunRules, Track, goes_on, is_finished, lies_beside, waits_for
 
 _RELATIVE_STEP = 0.05
 _GREATEST_STEP_MM = 500.0
@@ -125,14 +125,12 @@ class DefectTracker:
         self._end_line = strip.end_line
         self._row += strip.logits.shape[0]
         reports = self._take(self._labeller.push(strip.logits))
-        # Too weak or too small so far to be announced.
         weak = [blob for blob in self._labeller.open_blobs if blob.defect_id is None]
         finished = [track for track in self._tracks.values() if not track.open]
         for track in finished:
             # A component that begins later may be reached by the gap from here, so the labeller's reach is waited for.
-            if is_finished(track, self._row - 1, self._runs) and not any(
-                goes_on(track, blob, self._runs) for blob in weak
-            ):
+            row = self._row - 1
+            if is_finished(track, row, self._runs) and not waits_for(track, weak, row, self._runs):
                 reports.append(self._end(track))
         return reports
 

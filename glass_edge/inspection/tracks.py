@@ -1,7 +1,8 @@
 """A fault being followed: the components that belong to it, and which others may join.
 
 Promises: pure rules on boxes in cells, so that what joins is decided by where components lie, not by when they came.
-One thing is left to when: a part is judged by as much of it as had come when it was announced, and may widen later.
+One thing is left to when: a part is judged by as much of it as had come when it was announced. It may widen later, and
+one that stays weak or small for more than a gap is not waited for.
 
 A broken end shows as a row of marks along the web, a faulty pick as a row across it. The rules:
 - along: a component goes on with a fault when at most `run_gap` rows lie between the fault's last part and it, both
@@ -13,6 +14,7 @@ A broken end shows as a row of marks along the web, a faulty pick as a row acros
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from glass_edge.fabric.geometry import MmBox
@@ -132,3 +134,13 @@ def is_finished(track: Track, row: int, rules: RunRules) -> bool:
     flat = whole.end_row - whole.first_row <= rules.width_rows
     waits_across = rules.gap_columns > 0 and flat and row - whole.first_row <= rules.width_rows + rules.reach_rows
     return not (waits_along or waits_across)
+
+
+def waits_for(track: Track, weak: Sequence[Blob], row: int, rules: RunRules) -> bool:
+    """Whether one of the components that are too weak or small so far may still go on with the fault.
+
+    They are waited for over one more gap, so that no faint streak keeps a fault open for ever.
+    """
+    if track.last is None or row - track.last.end_row > 2 * rules.gap_rows:
+        return False
+    return any(goes_on(track, part, rules) for part in weak)

@@ -166,6 +166,19 @@ def test_a_mark_goes_on_with_a_row_by_where_it_begins_not_by_when_it_is_announce
     assert row.parts == 2
 
 
+def test_a_faint_streak_keeps_no_mark_beside_it_open() -> None:
+    logits = strip(400, 30)
+    logits[:, 12] = 1.5
+    logits[5:395:40, 14] = 4
+    tracker = DefectTracker(DefectRules(2.0, 0.0, 0.0, 10.0, hysteresis_logit=1.0, run_gap_mm=8.0), SCALE, STRIDE)
+    tracker.begin(0, PlaceTrack.still(ClothSpan(0, 4000)), 0)
+    for row, line in enumerate(logits):
+        tracker.push(ScoreStrip(row * STRIDE, (row + 1) * STRIDE, STRIDE, 0, line[None]))
+        since_mark = (row - 5) % 40
+        assert len(tracker.open_defects()) == (row >= 5 and since_mark <= 17), row
+    assert tracker.announced == 10
+
+
 @pytest.mark.parametrize("cuts", [None, []])
 def test_two_arms_that_meet_are_one_part(cuts: list[int] | None) -> None:
     logits = strip(30, 30)
