@@ -51,7 +51,12 @@ def test_the_examples_add_up() -> None:
 
 
 def test_the_other_examples_parse() -> None:
-    assert [parse_request(text.encode()).request for text in examples("request")] == ["replay", "snapshot", "status", "roll"]
+    assert [parse_request(text.encode()).request for text in examples("request")] == [
+        "replay",
+        "snapshot",
+        "status",
+        "roll",
+    ]
     replies = [parse_reply(text.encode()) for text in examples("reply")]
     assert [reply.reply for reply in replies] == ["replay", "snapshot", "status", "roll", "error"]
     for text, reply in zip(examples("reply"), replies, strict=True):
