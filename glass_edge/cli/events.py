@@ -109,6 +109,8 @@ def _print_report(report: JournalReport, comparison: ComparisonReport | None) ->
     typer.echo("the journal is gapless and every event is sound" if report.is_whole else "the journal is NOT sound")
     if comparison is not None:
         typer.echo(f"received: {comparison.received} events, {comparison.repeated} of them again")
+        if comparison.not_kept:
+            typer.echo(f"and {comparison.not_kept} that the journal no longer keeps: not compared")
         verdict = "equal to" if comparison.is_equal else "NOT equal to"
         typer.echo(f"what the subscriber received is {verdict} the journal")
     for findings in (report.findings, comparison.findings if comparison else None):
@@ -135,6 +137,7 @@ def _report_document(report: JournalReport, comparison: ComparisonReport | None)
         document["against"] = {
             "received": comparison.received,
             "repeated": comparison.repeated,
+            "not_kept": comparison.not_kept,
             "is_equal": comparison.is_equal,
             "problems": comparison.findings.kept,
             "problem_count": comparison.findings.count,

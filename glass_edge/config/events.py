@@ -91,6 +91,10 @@ class EventSettings(Settings):
     """Events queued for one slow subscriber before it is skipped; it replays them from the journal."""
     replay_limit: int = Field(default=1000, ge=1, le=10_000)
     """Most events in one answer to a replay request."""
+    keep_days: float = Field(default=90.0, ge=1, le=3650)
+    """Age beyond which events are deleted, days; the open roll is kept whole."""
+    keep_mb: float = Field(default=2048.0, ge=1, le=1_000_000)
+    """Size of the journal beyond which its oldest events are deleted, MB; the open roll is kept whole."""
     linger_s: float = Field(default=1.0, ge=0, le=60)
     """How long closing waits for messages on their way, s."""
 

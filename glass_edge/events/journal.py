@@ -3,7 +3,7 @@
 Promises: `append` returns after the event is on the disk (write-ahead log, synchronous=FULL) with a seq that follows
 the one before without a gap, given in the same transaction; several events are appended all or none; one writer at a
 time, a second is refused; the epoch is made when the journal is new and never changes. Events may be forgotten from
-the oldest on, the newest always stays, so numbers are never used twice.
+the oldest on (`journal_pruning` says which stay), the newest always stays, so numbers are never used twice.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from typing import Self
 from glass_edge.errors import InputError
 from glass_edge.events.errors import JournalError
 from glass_edge.events.filelock import FileLock
-from glass_edge.events.journal_file import open_for_writing, remedy
+from glass_edge.events.journal_file import open_for_pruning, open_for_writing, remedy
+from glass_edge.events.journal_pruning import forget
 from glass_edge.events.journal_reader import JournalReader
 from glass_edge.events.schema import SCHEMA_VERSION, Draft, Event, format_stamp
 from glass_edge.files import make_folder
@@ -50,6 +51,7 @@ class Journal:
             )
         try:
             self._connection, identity = open_for_writing(path, station)
+            self._pruner = open_for_pruning(path)
         except BaseException:
             self._writer_lock.release()
             raise
@@ -85,19 +87,19 @@ class Journal:
                 raise JournalError(remedy(self.path, error)) from error
 
     def forget_before(self, seq: int) -> int:
-        """Delete events older than `seq`, never the newest; returns how many were deleted.
+        """Delete events older than `seq`, never the newest nor the open roll; returns how many were deleted.
+
+        `append` waits meanwhile, so `seq` should be near the oldest. A deletion may be undone by a power cut.
 
         Raises:
             JournalError: the file could not be written.
+            EventFormatError: a stop.request or stop.ack in it is no event.
         """
         with self._append_lock:
             try:
-                cursor = self._connection.execute(
-                    "DELETE FROM events WHERE seq < ? AND seq < (SELECT max(seq) FROM events)", (seq,)
-                )
+                return forget(self._pruner, seq)
             except sqlite3.Error as error:
                 raise JournalError(remedy(self.path, error)) from error
-            return cursor.rowcount
 
     def reader(self) -> JournalReader:
         """A new read connection for the calling thread."""
@@ -106,6 +108,7 @@ class Journal:
     def close(self) -> None:
         """Close the file and let another writer in; no harm when closed already."""
         with self._append_lock:
+            self._pruner.close()
             self._connection.close()
             self._writer_lock.release()
 

@@ -1,8 +1,9 @@
 """Proof that a journal is whole, and that a subscriber received all of it.
 
 Promises: every finding names the event or the line; a journal without findings has no gap from its oldest to its head,
-and every document in it parses and says the seq, epoch, station and kind it is filed under. `compare` finds any
-document that is missing, changed, out of order or foreign in what a subscriber wrote down.
+and every document in it, those carried over from deleted events included, parses and says the seq, epoch, station and
+kind it is filed under. `compare` finds any document that is missing, changed, out of order or foreign in what a
+subscriber wrote down; of events that are no longer kept it can only tell their order.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from glass_edge.errors import InputError
 from glass_edge.events.errors import EventFormatError
 from glass_edge.events.journal_file import open_for_reading, read_identity, remedy
-from glass_edge.events.journal_reader import JournalReader
+from glass_edge.events.journal_reader import JournalReader, carried_events
 from glass_edge.events.parsing import parse_event
 from glass_edge.events.schema import format_stamp
 
@@ -56,10 +57,15 @@ class JournalReport:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonReport:
-    """Outcome of `compare`: events received once, lines received again (allowed: at least once), and problems."""
+    """Outcome of `compare`.
+
+    Events received once, lines received again (allowed: at least once), events among those received that the journal no
+    longer keeps and that are not compared, and problems.
+    """
 
     received: int
     repeated: int
+    not_kept: int
     findings: Findings
 
     @property
@@ -105,6 +111,12 @@ def _walk(
             problem = _filing_problem(document, {**whose, "seq": seq, "kind": kind, "stamp_utc": stamp})
             if problem:
                 findings.add(f"seq {seq}: {problem}")
+        for kind, seq, document in carried_events(connection):
+            problem = _filing_problem(document, {**whose, "seq": seq, "kind": kind})
+            if first is None or seq >= first:
+                problem = problem or "is carried over and was not deleted"
+            if problem:
+                findings.add(f"{kind} carried over as seq {seq}: {problem}")
     except sqlite3.DatabaseError as error:
         findings.add(f"file: {remedy(path, error)}")
     return first, last, events
@@ -122,7 +134,7 @@ def _filing_problem(document: str, filed: dict[str, object]) -> str:
         "kind": event.kind,
         "stamp_utc": format_stamp(event.stamp_utc),
     }
-    wrong = [f"{key} is {said[key]} and it is filed under {filed[key]}" for key in said if said[key] != filed[key]]
+    wrong = [f"{key} is {said[key]} and it is filed under {filed[key]}" for key in filed if said[key] != filed[key]]
     return "; ".join(wrong)
 
 
@@ -135,10 +147,11 @@ def compare(journal: Path, received: Path) -> ComparisonReport:
         InputError: a file is missing or cannot be read, or the journal is none.
     """
     findings = Findings()
-    unique = repeated = 0
+    unique = repeated = not_kept = 0
     with JournalReader(journal) as reader:
         extent = reader.extent()
         newest = extent.oldest - 1
+        earlier: int | None = None
         for number, line in _lines(received):
             try:
                 event = parse_event(line)
@@ -148,12 +161,19 @@ def compare(journal: Path, received: Path) -> ComparisonReport:
             if event.epoch != reader.epoch:
                 findings.add(f"{received}:{number}: epoch {event.epoch} is not this journal's, {reader.epoch}")
                 continue
+            if event.seq < extent.oldest:
+                is_new = _take_not_kept(f"{received}:{number}", event.seq, earlier, findings)
+                not_kept, repeated = not_kept + is_new, repeated + (not is_new)
+                earlier = max(event.seq, earlier or 0)
+                continue
             stored = reader.read(event.seq, 1).events
             if not stored or stored[0].seq != event.seq:
                 findings.add(f"{received}:{number}: seq {event.seq} is not in the journal")
                 continue
             if json.loads(stored[0].document) != json.loads(line):
                 findings.add(f"{received}:{number}: seq {event.seq} differs from the journal")
+            if unique == 0:
+                _take_not_kept(f"{received}:{number}", extent.oldest, earlier, findings)
             if event.seq <= newest:
                 repeated += 1
                 continue
@@ -163,7 +183,14 @@ def compare(journal: Path, received: Path) -> ComparisonReport:
             newest = event.seq
         if newest < extent.head:
             findings.add(f"{received}: seq {newest + 1} to {extent.head}, the end of the journal, were not received")
-    return ComparisonReport(unique, repeated, findings)
+    return ComparisonReport(unique, repeated, not_kept, findings)
+
+
+def _take_not_kept(where: str, seq: int, newest: int | None, findings: Findings) -> bool:
+    """Check the order up to `seq` of events that the journal no longer keeps; True unless it was received before."""
+    if newest is not None and seq > newest + 1:
+        findings.add(f"{where}: seq {newest + 1} to {seq - 1} were not received")
+    return newest is None or seq > newest
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

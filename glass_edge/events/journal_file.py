@@ -14,6 +14,7 @@ from pathlib import Path
 
 from glass_edge.errors import InputError
 from glass_edge.events.errors import JournalError
+from glass_edge.events.journal_pruning import CARRIED_TABLE
 
 APPLICATION_ID = 0x47455645  # "GEVE" in SQLite's application_id field marks the file as ours
 JOURNAL_VERSION = 1
@@ -78,6 +79,7 @@ def open_for_writing(path: Path, station: str) -> tuple[sqlite3.Connection, Jour
         connection.execute("PRAGMA synchronous=FULL")
         if is_new:
             _create(connection, station)
+        connection.execute(CARRIED_TABLE)  # journals made before events were forgotten lack it
         identity = read_identity(connection, path)
         connection.execute("BEGIN IMMEDIATE")  # proves that the file can be written before anything relies on it
         connection.execute("ROLLBACK")
@@ -93,6 +95,20 @@ def open_for_writing(path: Path, station: str) -> tuple[sqlite3.Connection, Jour
             f"{path}: is the journal of station '{identity.station}', not of '{station}'; give each station its own"
         )
     return connection, identity
+
+
+def open_for_pruning(path: Path) -> sqlite3.Connection:
+    """Second connection of the writer, for deletions: they need not be on the disk before anybody goes on.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    try:
+        connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA synchronous=NORMAL")
+    except sqlite3.Error as error:
+        raise InputError(remedy(path, error)) from error
+    return connection
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection:

@@ -10,12 +10,14 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from glass_edge.events.errors import JournalError
 from glass_edge.events.journal_file import open_for_reading, read_identity, remedy
+from glass_edge.events.schema import format_stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +98,15 @@ class JournalReader:
             return Slice(self._extent(), tuple(_within(rows, max_bytes)))
 
     def last_of_kinds(self, kinds: Iterable[str]) -> list[StoredEvent]:
-        """The newest event of each of `kinds` that has one, in order of seq."""
+        """The newest event of each of `kinds` that has one, in order of seq; also one that was carried over."""
         with self._guard(), self._moment():
+            carried = {kind: (seq, document) for kind, seq, document in carried_events(self._connection)}
             found = []
             for kind in kinds:
                 row = self._connection.execute(
                     "SELECT seq, document FROM events WHERE kind = ? ORDER BY seq DESC LIMIT 1", (kind,)
                 ).fetchone()
+                row = row or carried.get(kind)
                 if row is not None:
                     found.append(StoredEvent(*row))
         return sorted(found, key=lambda event: event.seq)
@@ -114,6 +118,26 @@ class JournalReader:
                 "SELECT seq, document FROM events WHERE kind = ? AND seq > ? ORDER BY seq", (kind, seq)
             )
             return [StoredEvent(*row) for row in rows]
+
+    def first_not_before(self, stamp: datetime, limit: int) -> int:
+        """Number of the first of the `limit` oldest events not stamped before `stamp`, else of the one after them."""
+        with self._guard(), self._moment():
+            rows = self._connection.execute("SELECT seq, stamp_utc FROM events ORDER BY seq LIMIT ?", (limit,))
+            wanted = format_stamp(stamp)  # of one width: texts compare as the moments do
+            seq = self._extent().oldest - 1
+            for seq, found in rows:
+                if found >= wanted:
+                    return int(seq)
+            return int(seq) + 1
+
+    def used_bytes(self) -> int:
+        """Size of what is kept: the file without its free pages and without the write-ahead log."""
+        with self._guard(), self._moment():
+            pages, free, size = (
+                self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+            return int((pages - free) * size)
 
     def _extent(self) -> Extent:
         # two sub-selects: SQLite answers each from the end of the key, a joint min/max would scan
@@ -136,6 +160,13 @@ class JournalReader:
             yield
         except sqlite3.Error as error:
             raise JournalError(remedy(self.path, error)) from error
+
+
+def carried_events(connection: sqlite3.Connection) -> list[tuple[str, int, str]]:
+    """Kind, seq and document of the events that were deleted and that the snapshot still needs."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'carried'").fetchone():
+        return []  # a journal of a release that deleted nothing
+    return connection.execute("SELECT kind, seq, document FROM carried").fetchall()
 
 
 def _within(rows: Iterable[tuple[int, str]], max_bytes: int | None) -> Iterator[StoredEvent]:

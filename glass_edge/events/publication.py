@@ -72,6 +72,11 @@ class Publication:
         self._requests = 0
         self._refused = 0
 
+    @property
+    def published(self) -> int:
+        """Newest event handed out by `take_new`, or there before the start."""
+        return self._state.seq
+
     def take_new(self, limit: int) -> list[Frames]:
         """Messages of up to `limit` events that were appended and not published yet.
 

@@ -1,8 +1,8 @@
 """The loop that owns the station's sockets.
 
 Promises: sockets are made, used and closed in the thread that calls `run`; events, requests and beacons take turns, so
-a flood of one never starves the others; nothing a peer sends ends the loop; when told to stop it first sends what is in
-the journal.
+a flood of one never starves the others; old events are deleted in small steps between them; nothing a peer sends ends
+the loop; when told to stop it first sends what is in the journal.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from glass_edge.config.events import EventSettings
 from glass_edge.events.endpoints import bind
 from glass_edge.events.journal import Journal
 from glass_edge.events.publication import ChangeRoll, Publication
+from glass_edge.events.retention import Retention
 from glass_edge.events.wire import MAX_REQUEST_BYTES
 
 _EVENTS_A_TURN = 256
@@ -82,7 +83,14 @@ class PublishLoop:
                     bind(requests, self._settings.request_endpoint),
                 )
                 on_ready(*endpoints)
-                self._serve(publication, publish, requests)
+                retention = Retention(
+                    self._journal,
+                    reader,
+                    keep_days=self._settings.keep_days,
+                    keep_mb=self._settings.keep_mb,
+                    now=lambda: datetime.now(UTC),
+                )
+                self._serve(publication, retention, publish, requests)
         finally:
             publish.close()
             requests.close()
@@ -94,11 +102,13 @@ class PublishLoop:
         sock.setsockopt(zmq.LINGER, int(self._settings.linger_s * 1000))
         return sock
 
-    def _serve(self, publication: Publication, publish: zmq.Socket[Any], requests: zmq.Socket[Any]) -> None:
+    def _serve(
+        self, publication: Publication, retention: Retention, publish: zmq.Socket[Any], requests: zmq.Socket[Any]
+    ) -> None:
         poller = zmq.Poller()
         poller.register(requests, zmq.POLLIN)
         poller.register(self._wake.fileno(), zmq.POLLIN)
-        next_beacon_s = time.monotonic()
+        next_beacon_s = next_prune_s = time.monotonic()
         while True:
             is_last_turn = self._stopping.is_set()
             self._drain_wake()  # before the journal is read: what comes later wakes again
@@ -114,7 +124,10 @@ class PublishLoop:
                 next_beacon_s = now_s + self._settings.beacon_s
             if is_end:
                 return
-            idle_s = 0.0 if has_more_events or has_more_requests else max(0.0, next_beacon_s - time.monotonic())
+            if now_s >= next_prune_s and not has_more_events:
+                next_prune_s = now_s + retention.step(publication.published, now_s)
+            is_busy = has_more_events or has_more_requests
+            idle_s = 0.0 if is_busy else max(0.0, min(next_beacon_s, next_prune_s) - time.monotonic())
             poller.poll(math.ceil(idle_s * 1000))
 
     def _answer(self, publication: Publication, requests: zmq.Socket[Any]) -> bool:

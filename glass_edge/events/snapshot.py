@@ -1,7 +1,8 @@
 """The state of a station as its events tell it.
 
 Promises: the snapshot after event n is a function of the events up to n alone; starting from the journal's newest
-events of each kind that matters gives the same snapshot as reading the journal from its first event.
+events of each kind that matters gives the same snapshot as reading the journal from its first event, also when the
+first were deleted since.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def state_of(reader: JournalReader) -> StateFold:
     before_roll = list(newest.values())
     if Kind.STOP_REQUEST in newest:
         before_roll += reader.of_kind_after(Kind.STOP_ACK, newest[Kind.STOP_REQUEST].seq)
-    from_seq = roll_start.seq if roll_start else 1
+    from_seq = roll_start.seq if roll_start else reader.extent().oldest
     state = StateFold()
     for stored in sorted(before_roll, key=lambda event: event.seq):
         if stored.seq < from_seq:
