@@ -1,0 +1,48 @@
+"""Where an adapter delivers, and how a delivery fails.
+
+Promises: a failed delivery is either worth another try (`RetryableError`) or never (`PermanentError`); every message
+says what to do.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from glass_edge.errors import GlassEdgeError
+from glass_edge.events.client import Received
+from glass_edge.events.sequencer import EpochChanged, Lost
+
+
+class RetryableError(GlassEdgeError):
+    """The delivery failed and may succeed later.
+
+    Args:
+        message: what failed and what to do.
+        after_s: pause the receiver asks for, s; None: it asks for none.
+    """
+
+    def __init__(self, message: str, after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.after_s = after_s
+
+
+class PermanentError(GlassEdgeError):
+    """The receiver will never take this event; the message says why."""
+
+
+class Sink(Protocol):
+    """A receiver of events; each comes at least once, in order, and again after a crash."""
+
+    def handle(self, received: Received) -> None:
+        """Deliver one event; the side effect is durable when this returns.
+
+        Raises:
+            RetryableError: try again later.
+            PermanentError: never try again.
+        """
+
+    def told(self, notice: Lost | EpochChanged) -> None:
+        """Events before the next one are missing, or the next is of a new journal. May raise `RetryableError`."""
+
+    def close(self) -> None:
+        """Let go of what it holds."""
