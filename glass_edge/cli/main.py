@@ -15,6 +15,7 @@ import typer
 
 from glass_edge import __version__
 from glass_edge.cli import (
+    adapter,
     bench,
     build,
     bundle,
@@ -58,6 +59,7 @@ for _module in (
     bench,
     bundle,
     events,
+    adapter,
     roll,
     config,
     camera,
