@@ -72,6 +72,8 @@ Endpoint: TypeAlias = Annotated[str, AfterValidator(check_endpoint)]
 
 DEFAULT_PUBLISH_ENDPOINT = "ipc:///run/glass-edge/events"
 DEFAULT_REQUEST_ENDPOINT = "ipc:///run/glass-edge/requests"
+DEFAULT_HEARTBEAT_S = 5.0
+DEFAULT_TCP_KEEPALIVE_S = 30.0
 
 
 class EventSettings(Settings):
@@ -91,6 +93,12 @@ class EventSettings(Settings):
     """Events queued for one slow subscriber before it is skipped; it replays them from the journal."""
     replay_limit: int = Field(default=1000, ge=1, le=10_000)
     """Most events in one answer to a replay request."""
+    reply_mb_per_s: float = Field(default=8.0, ge=0.1, le=1000)
+    """Most that all answers together may take, MB/s (1e6 bytes); what is asked beyond waits its turn."""
+    heartbeat_s: float = Field(default=DEFAULT_HEARTBEAT_S, ge=0.1, le=60)
+    """Time between two heartbeats to a client, s; one that is silent for three of them is cut off."""
+    tcp_keepalive_s: float = Field(default=DEFAULT_TCP_KEEPALIVE_S, ge=3, le=3600)
+    """Silence after which the system asks a tcp client whether it is there, s."""
     keep_days: float = Field(default=90.0, ge=1, le=3650)
     """Age beyond which events are deleted, days; the open roll is kept whole."""
     keep_mb: float = Field(default=2048.0, ge=1, le=1_000_000)

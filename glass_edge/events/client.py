@@ -20,6 +20,7 @@ from typing import Any, Self, TypeAlias
 
 import zmq
 
+from glass_edge.config.events import DEFAULT_HEARTBEAT_S
 from glass_edge.errors import InputError
 from glass_edge.events.endpoints import endpoint_to_connect
 from glass_edge.events.errors import EpochChangedError, EventFormatError, EventsLostError, JournalRewoundError
@@ -38,10 +39,19 @@ from glass_edge.events.sequencer import (
     Rewound,
     Sequencer,
 )
-from glass_edge.events.wire import ErrorCode, ErrorReply, ReplayReply, ReplayRequest, parse_beacon
+from glass_edge.events.socket_options import set_common, set_reconnecting
+from glass_edge.events.wire import (
+    MAX_REPLY_FRAME_BYTES,
+    ErrorCode,
+    ErrorReply,
+    ReplayReply,
+    ReplayRequest,
+    parse_beacon,
+)
 
 _RETRY_S = 0.1
 _MESSAGES_A_TURN = 256
+_SUBSCRIPTIONS_QUEUED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,7 @@ class EventClient:
         start: without a committed place: `OLDEST`, `LATEST`, or a sequence number of the present epoch.
         request_timeout_s: time after which a request is asked again, s.
         high_water_mark: messages queued while this client is busy; what comes beyond is replayed.
+        heartbeat_s: time between two heartbeats to the station, s; silent for three of them, it is connected to anew.
 
     Raises:
         InputError: an endpoint or the offset file is wrong.
@@ -81,11 +92,13 @@ class EventClient:
         start: int = OLDEST,
         request_timeout_s: float = 2.0,
         high_water_mark: int = 10_000,
+        heartbeat_s: float = DEFAULT_HEARTBEAT_S,
     ) -> None:
         self._publish_endpoint = endpoint_to_connect(publish_endpoint)
         self._request_endpoint = endpoint_to_connect(request_endpoint)
         self._request_timeout_s = request_timeout_s
         self._high_water_mark = high_water_mark
+        self._heartbeat_s = heartbeat_s
         self._offset_file = OffsetFile(offset_path) if offset_path is not None else None
         offset = self._offset_file.offset if self._offset_file else None
         if offset is not None and station not in (None, offset.station):
@@ -105,15 +118,19 @@ class EventClient:
     def __enter__(self) -> Self:
         self._context = zmq.Context()
         self._subscriber: zmq.Socket[Any] = self._context.socket(zmq.SUB)
-        self._subscriber.setsockopt(zmq.LINGER, 0)
-        self._subscriber.setsockopt(zmq.RCVHWM, self._high_water_mark)
-        self._subscriber.setsockopt(zmq.RECONNECT_IVL, 100)
-        self._subscriber.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
+        set_common(
+            self._subscriber,
+            send_queue=_SUBSCRIPTIONS_QUEUED,
+            receive_queue=self._high_water_mark,
+            max_message_bytes=MAX_REPLY_FRAME_BYTES,
+            heartbeat_s=self._heartbeat_s,
+        )
+        set_reconnecting(self._subscriber)
         self._subscriber.setsockopt(zmq.SUBSCRIBE, b"")
         if "[" in self._publish_endpoint:
             self._subscriber.setsockopt(zmq.IPV6, 1)
         self._subscriber.connect(self._publish_endpoint)
-        self._requester = Requester(self._context, self._request_endpoint)
+        self._requester = Requester(self._context, self._request_endpoint, heartbeat_s=self._heartbeat_s)
         self._poller = zmq.Poller()
         self._poller.register(self._subscriber, zmq.POLLIN)
         self._poller.register(self._requester.socket, zmq.POLLIN)

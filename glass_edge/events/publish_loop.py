@@ -22,11 +22,14 @@ from glass_edge.config.events import EventSettings
 from glass_edge.events.endpoints import bind
 from glass_edge.events.journal import Journal
 from glass_edge.events.publication import ChangeRoll, Publication
+from glass_edge.events.reply_budget import ReplyBudget
 from glass_edge.events.retention import Retention
+from glass_edge.events.socket_options import set_common
 from glass_edge.events.wire import MAX_REQUEST_BYTES
 
 _EVENTS_A_TURN = 256
-_REQUESTS_A_TURN = 16
+_REQUESTS_A_TURN = 4
+_REQUESTS_QUEUED = 64  # a peer
 _REPLIES_QUEUED = 16  # a peer; a reply may have a megabyte, and who does not read them asks again
 
 
@@ -67,6 +70,7 @@ class PublishLoop:
         context = zmq.Context()
         publish = self._socket(context, zmq.PUB, self._settings.high_water_mark)
         requests = self._socket(context, zmq.ROUTER, _REPLIES_QUEUED)
+        budget = ReplyBudget(self._settings.reply_mb_per_s * 1e6, time.monotonic())
         try:
             with self._journal.reader() as reader:
                 publication = Publication(
@@ -77,7 +81,6 @@ class PublishLoop:
                     now=lambda: datetime.now(UTC),
                     change_roll=self._change_roll,
                 )
-                requests.setsockopt(zmq.MAXMSGSIZE, 4 * MAX_REQUEST_BYTES)
                 endpoints = (
                     bind(publish, self._settings.publish_endpoint),
                     bind(requests, self._settings.request_endpoint),
@@ -90,7 +93,7 @@ class PublishLoop:
                     keep_mb=self._settings.keep_mb,
                     now=lambda: datetime.now(UTC),
                 )
-                self._serve(publication, retention, publish, requests)
+                self._serve(publication, retention, budget, publish, requests)
         finally:
             publish.close()
             requests.close()
@@ -98,15 +101,26 @@ class PublishLoop:
 
     def _socket(self, context: zmq.Context[Any], kind: int, queued: int) -> zmq.Socket[Any]:
         sock: zmq.Socket[Any] = context.socket(kind)
-        sock.setsockopt(zmq.SNDHWM, queued)
-        sock.setsockopt(zmq.LINGER, int(self._settings.linger_s * 1000))
+        set_common(
+            sock,
+            send_queue=queued,
+            receive_queue=_REQUESTS_QUEUED,
+            max_message_bytes=4 * MAX_REQUEST_BYTES,
+            linger_s=self._settings.linger_s,
+            heartbeat_s=self._settings.heartbeat_s,
+            tcp_keepalive_s=self._settings.tcp_keepalive_s,
+        )
         return sock
 
     def _serve(
-        self, publication: Publication, retention: Retention, publish: zmq.Socket[Any], requests: zmq.Socket[Any]
+        self,
+        publication: Publication,
+        retention: Retention,
+        budget: ReplyBudget,
+        publish: zmq.Socket[Any],
+        requests: zmq.Socket[Any],
     ) -> None:
         poller = zmq.Poller()
-        poller.register(requests, zmq.POLLIN)
         poller.register(self._wake.fileno(), zmq.POLLIN)
         next_beacon_s = next_prune_s = time.monotonic()
         while True:
@@ -116,7 +130,7 @@ class PublishLoop:
             for message in messages:
                 publish.send_multipart(message, zmq.NOBLOCK)
             has_more_events = len(messages) == _EVENTS_A_TURN
-            has_more_requests = self._answer(publication, requests)
+            has_more_requests = self._answer(publication, budget, requests)
             is_end = is_last_turn and not has_more_events
             now_s = time.monotonic()
             if now_s >= next_beacon_s or is_end:
@@ -128,17 +142,23 @@ class PublishLoop:
                 next_prune_s = now_s + retention.step(publication.published, now_s)
             is_busy = has_more_events or has_more_requests
             idle_s = 0.0 if is_busy else max(0.0, min(next_beacon_s, next_prune_s) - time.monotonic())
+            wait_s = budget.wait_s(time.monotonic())
+            poller.register(requests, 0 if wait_s else zmq.POLLIN)  # without budget requests wait in the socket
+            idle_s = min(idle_s, wait_s) if wait_s else idle_s
             poller.poll(math.ceil(idle_s * 1000))
 
-    def _answer(self, publication: Publication, requests: zmq.Socket[Any]) -> bool:
-        """Answer waiting requests; True when there may be more."""
+    def _answer(self, publication: Publication, budget: ReplyBudget, requests: zmq.Socket[Any]) -> bool:
+        """Answer waiting requests within the budget; True when there may be more that it allows."""
         for _ in range(_REQUESTS_A_TURN):
+            if budget.wait_s(time.monotonic()):
+                return False
             try:
                 frames: list[bytes] = requests.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return False
             # the route back is all frames but the last: identity, and the empty frame of a REQ peer
             reply = [*frames[:-1], *publication.answer(frames[-1])]
+            budget.spend(sum(len(frame) for frame in reply))
             with contextlib.suppress(zmq.Again):  # the peer does not read its replies; it will ask again
                 requests.send_multipart(reply, zmq.NOBLOCK)
         return True

@@ -12,9 +12,12 @@ from typing import Any
 
 import zmq
 
+from glass_edge.config.events import DEFAULT_HEARTBEAT_S
 from glass_edge.events.endpoints import endpoint_to_connect
 from glass_edge.events.errors import EventFormatError, NoAnswerError
+from glass_edge.events.socket_options import set_common, set_reconnecting
 from glass_edge.events.wire import (
+    MAX_REPLY_FRAME_BYTES,
     ErrorReply,
     ReplayReply,
     ReplayRequest,
@@ -30,6 +33,9 @@ from glass_edge.events.wire import (
     parse_reply,
 )
 
+_REQUESTS_QUEUED = 16
+_REPLIES_QUEUED = 16
+
 
 class Requester:
     """A DEALER socket to a station's ROUTER; used and closed by the thread that made it.
@@ -37,18 +43,24 @@ class Requester:
     Args:
         context: context of the socket.
         endpoint: request endpoint of the station.
+        heartbeat_s: see `EventClient`.
 
     Raises:
         InputError: not an endpoint.
     """
 
-    def __init__(self, context: zmq.Context[Any], endpoint: str) -> None:
+    def __init__(self, context: zmq.Context[Any], endpoint: str, *, heartbeat_s: float = DEFAULT_HEARTBEAT_S) -> None:
         self.endpoint = endpoint_to_connect(endpoint)
         self.socket: zmq.Socket[Any] = context.socket(zmq.DEALER)
-        self.socket.setsockopt(zmq.LINGER, 0)
+        set_common(
+            self.socket,
+            send_queue=_REQUESTS_QUEUED,
+            receive_queue=_REPLIES_QUEUED,
+            max_message_bytes=MAX_REPLY_FRAME_BYTES,
+            heartbeat_s=heartbeat_s,
+        )
+        set_reconnecting(self.socket)
         self.socket.setsockopt(zmq.IMMEDIATE, 1)  # queue only to a station that is there
-        self.socket.setsockopt(zmq.RECONNECT_IVL, 100)
-        self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
         if "[" in self.endpoint:
             self.socket.setsockopt(zmq.IPV6, 1)
         self.socket.connect(self.endpoint)

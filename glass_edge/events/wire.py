@@ -22,6 +22,7 @@ from glass_edge.events.schema import Epoch, Stamp, Station, Version
 BEACON_SUFFIX = "/beacon"
 MAX_REQUEST_BYTES = 16 * 1024
 MAX_REPLAY_BYTES = 1 << 20
+MAX_REPLY_FRAME_BYTES = 4 << 20  # a document or a snapshot; far above what a station makes
 
 RequestId: TypeAlias = Annotated[str, Field(max_length=64)]
 

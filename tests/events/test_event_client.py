@@ -69,8 +69,9 @@ def test_all_events_come_live_and_from_before(short_path: Path) -> None:
             publisher.emit(numbered(1501))
             assert numbers(first + take(client, 1)) == list(range(1, 1502))
             assert client.station == "loom1"
-            assert not client.is_behind
             assert client.receive(0.0) is None
+            # a beacon from before the last event may come after it: the client asks once more
+            eventually(lambda: client.receive(0.01) is None and not client.is_behind, "nothing is missing")
             assert client.silent_s < WAIT_S
 
 
