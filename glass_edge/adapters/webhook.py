@@ -44,11 +44,12 @@ class WebhookSink:
         self._url = settings.url
         self._secret = read_secret(settings)
         self._unix_s = unix_s
-        self._failure = httpx2.TransportError
+        self._timeout_s = settings.timeout_s
+        self._failure = httpx2.RequestError
         self._client = httpx2.Client(
             verify=_tls(settings),
             timeout=httpx2.Timeout(settings.timeout_s, connect=settings.connect_timeout_s),
-            headers={"User-Agent": user_agent, "Content-Type": "application/json"},
+            headers={"User-Agent": user_agent, "Content-Type": "application/json", "Accept-Encoding": "identity"},
             follow_redirects=False,
             trust_env=False,
         )
@@ -79,7 +80,7 @@ class WebhookSink:
                 code, retry_after, text = (
                     response.status_code,
                     response.headers.get("Retry-After"),
-                    _beginning(response),
+                    _beginning(response, self._timeout_s),
                 )
         except self._failure as error:
             problem = str(error) or type(error).__name__
@@ -92,11 +93,11 @@ class WebhookSink:
         """Nothing to send: the numbers of the events tell it to the server."""
 
 
-def _beginning(response: Any) -> str:  # noqa: ANN401 - a response of the extra's library
-    data = b""
-    for chunk in response.iter_bytes(_MOST_ANSWER_BYTES):
+def _beginning(response: Any, most_s: float) -> str:  # noqa: ANN401 - a response of the extra's library
+    data, until_s = b"", time.monotonic() + most_s
+    for chunk in response.iter_raw():
         data += chunk
-        if len(data) >= _MOST_ANSWER_BYTES:
+        if len(data) >= _MOST_ANSWER_BYTES or time.monotonic() > until_s:
             break  # a connection that was not read to its end is closed
     return data[:_MOST_ANSWER_BYTES].decode(errors="replace")
 

@@ -107,6 +107,7 @@ def test_three_kills_lose_double_and_reorder_nothing(short_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", [2, 3])
 def test_thirty_kills_lose_double_and_reorder_nothing(short_path: Path, seed: int) -> None:
     assert torture(short_path, kills=30, seed=seed) > 500
