@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from glass_edge.config.base import Settings, load_toml
-from glass_edge.config.events import DEFAULT_PUBLISH_ENDPOINT, DEFAULT_REQUEST_ENDPOINT, Endpoint
+from glass_edge.config.events import DEFAULT_PUBLISH_ENDPOINT, DEFAULT_REQUEST_ENDPOINT, check_endpoint
 
 ADAPTER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 CREDENTIAL_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$"
@@ -23,14 +23,19 @@ CREDENTIAL_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$"
 class SourceSettings(Settings):
     """The station an adapter follows."""
 
-    publish_endpoint: Endpoint = DEFAULT_PUBLISH_ENDPOINT
+    publish_endpoint: str = DEFAULT_PUBLISH_ENDPOINT
     """Where the station publishes."""
-    request_endpoint: Endpoint = DEFAULT_REQUEST_ENDPOINT
+    request_endpoint: str = DEFAULT_REQUEST_ENDPOINT
     """Where it answers requests."""
     station: str | None = None
     """Name the station must have; left out: whichever is there first, and that one from then on."""
     start: Literal["oldest", "latest"] = "oldest"
     """Where a new adapter begins: with the oldest event kept, or with the next one."""
+
+    @field_validator("publish_endpoint", "request_endpoint")
+    @classmethod
+    def _usable(cls, endpoint: str) -> str:
+        return check_endpoint(endpoint)
 
 
 class RetrySettings(Settings):

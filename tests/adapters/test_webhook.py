@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import random
 import shutil
@@ -156,6 +157,30 @@ def test_a_server_that_says_nothing_is_given_up_in_time(
             sink.handle(received)
         assert time.monotonic() - begun_s < 10
         sink.close()
+
+
+def test_an_answer_that_trickles_is_read_no_longer_than_the_time_out(tmp_path: Path, secret: Path) -> None:
+    received = journaled(tmp_path / "journal", roll_drafts("R-1", 0))[0]
+
+    def trickle(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):  # the adapter hangs up
+            connection.recv(1 << 16)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n")
+            for _ in range(4000):
+                connection.sendall(b"x")
+                time.sleep(0.05)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=trickle, args=(listener,))
+        thread.start()
+        sink = sink_of(f"http://127.0.0.1:{listener.getsockname()[1]}/", secret, None, timeout_s=0.5)
+        begun_s = time.monotonic()
+        sink.handle(received)  # the status line says it was taken
+        assert time.monotonic() - begun_s < 20
+        sink.close()
+        thread.join(30)
+        assert not thread.is_alive()
 
 
 class BadMinutes:
