@@ -30,8 +30,9 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# files of tests on as many processes as there are cores, four at most: each may hold PyTorch and a model
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # what the slow tests need besides: Ray and its 240 MB
 $(VENV)/.slow: $(VENV)/.dev

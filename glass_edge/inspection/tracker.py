@@ -164,9 +164,10 @@ class DefectTracker:
             return
         # The older one has the lower id or is announced already: only announced blobs win over announced ones.
         assert older.defect_id is not None
-        self._tracks[younger.defect_id].parts -= 1  # the two are one component
         if younger.defect_id == older.defect_id:
-            self._tracks[older.defect_id].open.remove(younger)
+            track = self._tracks[older.defect_id]
+            track.open.remove(younger)
+            track.parts -= 1  # the two are one component
             return
         reports.append(self._merge(self._tracks[younger.defect_id], self._tracks[older.defect_id], taken=younger))
 
@@ -224,6 +225,7 @@ class DefectTracker:
         end = self._report(younger, DefectPhase.END, merged_into=older.defect_id)
         if taken is not None:
             younger.open.remove(taken)
+            younger.parts -= 1  # the two are one component
         older.take_over(younger)
         del self._tracks[younger.defect_id]
         self._merged += 1

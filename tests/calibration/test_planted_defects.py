@@ -53,7 +53,7 @@ def test_only_the_box_and_its_rim_change(
         int(np.floor(box.left)) - RIM_PX : int(np.ceil(box.right)) + RIM_PX,
     ] = False
     assert (after[outside] == before[outside]).all()
-    assert abs(planted.box.left_px - box.left) <= 1.6
+    assert abs(planted.box.left_px - box.left) <= (1.6 if kind is not PlantedKind.SLUB else 3.0)  # it tapers
     assert abs(planted.box.first_line - box.top) <= 1.6
     assert abs(planted.box.right_px - box.right) <= (1.6 if kind is not PlantedKind.SLUB else 0.08 * size_mm / 0.1 + 2)
     again = before.copy()

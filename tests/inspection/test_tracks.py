@@ -185,8 +185,10 @@ def test_two_arms_that_meet_are_one_part(cuts: list[int] | None) -> None:
     logits[5:15, [5, 9]] = 4
     logits[15, 5:10] = 4
     for run_gap_mm in (0.0, 8.0):  # the arms are two defects, or one, before they meet
-        (arch,) = ends(run(logits, cuts, run_gap_mm=run_gap_mm))
+        reports = run(logits, cuts, run_gap_mm=run_gap_mm)
+        (arch,) = ends(reports)
         assert (arch.parts, arch.area_mm2) == (1, pytest.approx(25))
+        assert all(defect.parts == 1 for defect in reports if run_gap_mm == 0.0)  # the arm that ends is one, too
 
 
 def test_weak_cells_belong_to_a_defect_only_beside_strong_ones() -> None:
