@@ -8,13 +8,15 @@ roll waits in the store and nothing is lost; files of another roll of the same n
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from glass_edge.adapters.roll_files import RollSummary, RollTarget, file_name, holds, write_roll
 from glass_edge.adapters.roll_store import RollStore, StoredRoll
 from glass_edge.adapters.sink import RetryableError
 from glass_edge.config.adapters import FilesSettings
-from glass_edge.errors import InputError
+from glass_edge.errors import GlassEdgeError, InputError
 from glass_edge.events.client import Received
 from glass_edge.events.schema import Kind
 from glass_edge.events.sequencer import EpochChanged, Lost
@@ -38,6 +40,7 @@ class FilesSink:
         self._folder = settings.folder
         self._may_make_folder = settings.make_folder
         self._part_folder = self._folder / _PART_FOLDER
+        self._store_path = store_path
         self._store = RollStore(store_path)
         self._is_prepared = False
 
@@ -50,24 +53,35 @@ class FilesSink:
 
         Raises:
             RetryableError: the store or the folder cannot be written now.
+            GlassEdgeError: the store is damaged.
         """
-        try:
+        with self._store_trouble():
             if not self._store.is_taken(received.event):
                 self._store.end_before(received.event)
                 self._write_ended()  # before the event is held: its roll may be the next
                 self._store.take(received)
             self._write_ended()
-        except sqlite3.Error as error:
-            raise RetryableError(f"the adapter's store cannot be written ({error}); make room or mend it") from error
 
     def told(self, notice: Lost | EpochChanged) -> None:
         """Remember what never comes, for the files of the roll. Raises as `handle`."""
         if isinstance(notice, EpochChanged):
             return  # the first event of the new epoch ends the open roll
-        try:
+        with self._store_trouble():
             self._store.lose(notice.epoch, notice.first_seq, notice.last_seq)
-        except sqlite3.Error as error:
-            raise RetryableError(f"the adapter's store cannot be written ({error}); make room or mend it") from error
+
+    @contextmanager
+    def _store_trouble(self) -> Iterator[None]:
+        """A store that is full or locked is worth another try, a damaged one is not; others are faults of ours."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise RetryableError(f"{self._store_path}: cannot be written ({error}); make room or mend it") from error
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:
+                raise
+            raise GlassEdgeError(
+                f"{self._store_path}: is damaged ({error}); remove the adapter's state folder to begin anew"
+            ) from error
 
     def _write_ended(self) -> None:
         while (roll := self._store.ended()) is not None:

@@ -6,8 +6,10 @@ import csv
 import errno
 import json
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from glass_edge.adapters.roll_files import file_name
 from glass_edge.adapters.roll_store import RollStore
 from glass_edge.adapters.sink import RetryableError
 from glass_edge.config.adapters import FilesSettings
-from glass_edge.errors import InputError
+from glass_edge.errors import GlassEdgeError, InputError
 from glass_edge.events.client import Received
 from glass_edge.events.sequencer import EpochChanged, Lost
 
@@ -212,6 +214,27 @@ def test_the_store_forgets_what_is_written(tmp_path: Path) -> None:
     store = RollStore(tmp_path / "state/rolls.sqlite")
     assert store._db.execute("SELECT count(*) FROM events").fetchone() == (0,)
     assert store.ended() is None
+
+
+def test_a_store_that_is_locked_is_tried_again_and_a_damaged_one_is_told(tmp_path: Path) -> None:
+    received = journaled(tmp_path / "journal", roll_drafts("R-1"))
+    sink = sink_of(tmp_path)
+    sink._store._db.execute("PRAGMA busy_timeout=10")
+    with closing(sqlite3.connect(tmp_path / "state/rolls.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(RetryableError, match=r"rolls\.sqlite: cannot be written \(database is locked\)"):
+            sink.handle(received[0])
+        other.execute("ROLLBACK")
+    deliver(sink, received[:5])
+    sink.close()
+    path = tmp_path / "state/rolls.sqlite"
+    data = bytearray(path.read_bytes())
+    data[4096:] = b"\xff" * (len(data) - 4096)  # all but the list of tables
+    path.write_bytes(data)
+    sink = sink_of(tmp_path)
+    with pytest.raises(GlassEdgeError, match=r"is damaged .* begin anew") as caught:
+        deliver(sink, received[5:])
+    assert not isinstance(caught.value, RetryableError)
 
 
 def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
