@@ -1,7 +1,7 @@
 """Settings of the event publication: where events are kept and where clients find them.
 
 Promises: an endpoint that passes here is one the transport can bind or connect: a local socket file with a name short
-enough for the system, or tcp on the loopback interface. Plain tcp never leaves the machine.
+enough for the system, or tcp. Plain tcp stays on the loopback interface; beyond it tcp needs CURVE keys.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Self, TypeAlias
+from typing import Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from glass_edge.config.base import Settings
 
@@ -21,16 +21,20 @@ TCP_PREFIX = "tcp://"
 MAX_IPC_PATH_BYTES = 107  # sun_path of Linux holds 108 with the closing zero
 
 
-def check_endpoint(endpoint: str) -> str:
+def check_endpoint(endpoint: str, *, is_encrypted: bool = False) -> str:
     """`endpoint` in the form the transport takes (`localhost` becomes 127.0.0.1).
 
+    Args:
+        endpoint: as it was given.
+        is_encrypted: tcp goes with CURVE, so it may leave the machine.
+
     Raises:
-        ValueError: neither `ipc:///absolute/path` nor `tcp://<loopback address>:<port>`.
+        ValueError: neither `ipc:///absolute/path` nor `tcp://<address>:<port>`, a loopback one without CURVE.
     """
     if endpoint.startswith(IPC_PREFIX):
         return _check_ipc(endpoint)
     if endpoint.startswith(TCP_PREFIX):
-        return _check_tcp(endpoint)
+        return _check_tcp(endpoint, is_encrypted)
     raise ValueError(f"'{endpoint}' is no endpoint; give ipc:///absolute/path or tcp://127.0.0.1:PORT")
 
 
@@ -46,7 +50,7 @@ def _check_ipc(endpoint: str) -> str:
     return endpoint
 
 
-def _check_tcp(endpoint: str) -> str:
+def _check_tcp(endpoint: str, is_encrypted: bool) -> str:
     match = re.fullmatch(r"tcp://(?P<host>\[[0-9A-Fa-f:]+\]|[^:/\[\]]+):(?P<port>\*|[0-9]{1,5})", endpoint)
     if match is None or (match["port"] != "*" and not 0 < int(match["port"]) < 65536):
         raise ValueError(f"'{endpoint}' is no tcp endpoint; give tcp://127.0.0.1:PORT with a port from 1 to 65535")
@@ -55,10 +59,10 @@ def _check_tcp(endpoint: str) -> str:
         is_loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         is_loopback = False
-    if not is_loopback:
+    if not is_loopback and not is_encrypted:
         raise ValueError(
             f"'{endpoint}' would send events unencrypted over the network; give a loopback address such as"
-            f" tcp://127.0.0.1:{match['port']}, or ipc:///absolute/path"
+            f" tcp://127.0.0.1:{match['port']}, ipc:///absolute/path, or CURVE keys"
         )
     return f"tcp://{host}:{match['port']}"
 
@@ -68,7 +72,7 @@ def is_wildcard(endpoint: str) -> bool:
     return endpoint.startswith(TCP_PREFIX) and endpoint.endswith(":*")
 
 
-Endpoint: TypeAlias = Annotated[str, AfterValidator(check_endpoint)]
+CREDENTIAL_PREFIX = "credential:"
 
 DEFAULT_PUBLISH_ENDPOINT = "ipc:///run/glass-edge/events"
 DEFAULT_REQUEST_ENDPOINT = "ipc:///run/glass-edge/requests"
@@ -76,14 +80,31 @@ DEFAULT_HEARTBEAT_S = 5.0
 DEFAULT_TCP_KEEPALIVE_S = 30.0
 
 
+class CurveSettings(Settings):
+    """Encryption of tcp sockets, and who may connect to them (CurveZMQ)."""
+
+    server_key: str
+    """File with the station's secret key (mode 0600), or credential:NAME for a credential of its systemd unit."""
+    allowed_clients: Path
+    """Folder with the public key of each client that may connect, NAME.key."""
+
+    def relative_to(self, folder: Path) -> CurveSettings:
+        """The same settings with relative paths counted from `folder`."""
+        is_file = not self.server_key.startswith(CREDENTIAL_PREFIX)
+        key = str(folder / self.server_key) if is_file else self.server_key
+        return CurveSettings(server_key=key, allowed_clients=folder / self.allowed_clients)
+
+
 class EventSettings(Settings):
     """Journal and sockets of a station."""
 
+    curve: CurveSettings | None = None
+    """Keys for tcp sockets; without them tcp stays on the loopback interface. The endpoints are judged by it."""
     journal: Path = Path("/var/lib/glass-edge/events.journal")
     """SQLite file that keeps every event; on a local disk."""
-    publish_endpoint: Endpoint = DEFAULT_PUBLISH_ENDPOINT
-    """Where events are published: ipc:///absolute/path, or tcp:// on the loopback interface."""
-    request_endpoint: Endpoint = DEFAULT_REQUEST_ENDPOINT
+    publish_endpoint: str = DEFAULT_PUBLISH_ENDPOINT
+    """Where events are published: ipc:///absolute/path, tcp:// on the loopback interface, or any tcp:// with CURVE."""
+    request_endpoint: str = DEFAULT_REQUEST_ENDPOINT
     """Where clients ask for a replay, the snapshot or the status."""
     status_s: float = Field(default=60.0, ge=1, le=86400)
     """Time between two status events with speed, width and exposure of a running roll, s."""
@@ -106,8 +127,19 @@ class EventSettings(Settings):
     linger_s: float = Field(default=1.0, ge=0, le=60)
     """How long closing waits for messages on their way, s."""
 
+    @field_validator("publish_endpoint", "request_endpoint")
+    @classmethod
+    def _usable(cls, endpoint: str, info: ValidationInfo) -> str:
+        # a `curve` that is wrong is complained about itself, and is not in the data
+        return check_endpoint(endpoint, is_encrypted=info.data.get("curve", True) is not None)
+
     @model_validator(mode="after")
     def _two_endpoints(self) -> Self:
         if self.publish_endpoint == self.request_endpoint and not is_wildcard(self.publish_endpoint):
             raise ValueError(f"publish_endpoint and request_endpoint are both {self.publish_endpoint}; give two")
         return self
+
+    def relative_to(self, folder: Path) -> EventSettings:
+        """The same settings with relative paths counted from `folder`."""
+        curve = None if self.curve is None else self.curve.relative_to(folder)
+        return self.model_copy(update={"journal": folder / self.journal, "curve": curve})

@@ -80,7 +80,7 @@ class StationSettings(Settings):
             "trusted_keys": tuple(folder / key for key in self.engine.trusted_keys),
         }
         engine = self.engine.model_copy(update=places)
-        events = self.events.model_copy(update={"journal": folder / self.events.journal})
+        events = self.events.relative_to(folder)
         output = self.output.model_copy(update={"folder": folder / self.output.folder})
         recording = self.recording.model_copy(update={"folder": folder / self.recording.folder})
         look = self.fit_check.look

@@ -22,6 +22,8 @@ import zmq
 
 from glass_edge.config.events import DEFAULT_HEARTBEAT_S
 from glass_edge.errors import InputError
+from glass_edge.events.curve import use_client_keys
+from glass_edge.events.curve_keys import ClientKeys
 from glass_edge.events.endpoints import endpoint_to_connect
 from glass_edge.events.errors import EpochChangedError, EventFormatError, EventsLostError, JournalRewoundError
 from glass_edge.events.offset import Offset, OffsetFile
@@ -76,6 +78,7 @@ class EventClient:
         start: without a committed place: `OLDEST`, `LATEST`, or a sequence number of the present epoch.
         request_timeout_s: time after which a request is asked again, s.
         high_water_mark: messages queued while this client is busy; what comes beyond is replayed.
+        keys: CURVE keys for tcp endpoints; None connects without, on this machine only.
         heartbeat_s: time between two heartbeats to the station, s; silent for three of them, it is connected to anew.
 
     Raises:
@@ -93,9 +96,11 @@ class EventClient:
         request_timeout_s: float = 2.0,
         high_water_mark: int = 10_000,
         heartbeat_s: float = DEFAULT_HEARTBEAT_S,
+        keys: ClientKeys | None = None,
     ) -> None:
-        self._publish_endpoint = endpoint_to_connect(publish_endpoint)
-        self._request_endpoint = endpoint_to_connect(request_endpoint)
+        self._publish_endpoint = endpoint_to_connect(publish_endpoint, is_encrypted=keys is not None)
+        self._request_endpoint = endpoint_to_connect(request_endpoint, is_encrypted=keys is not None)
+        self._keys = keys
         self._request_timeout_s = request_timeout_s
         self._high_water_mark = high_water_mark
         self._heartbeat_s = heartbeat_s
@@ -129,8 +134,11 @@ class EventClient:
         self._subscriber.setsockopt(zmq.SUBSCRIBE, b"")
         if "[" in self._publish_endpoint:
             self._subscriber.setsockopt(zmq.IPV6, 1)
+        use_client_keys(self._subscriber, self._publish_endpoint, self._keys)
         self._subscriber.connect(self._publish_endpoint)
-        self._requester = Requester(self._context, self._request_endpoint, heartbeat_s=self._heartbeat_s)
+        self._requester = Requester(
+            self._context, self._request_endpoint, heartbeat_s=self._heartbeat_s, keys=self._keys
+        )
         self._poller = zmq.Poller()
         self._poller.register(self._subscriber, zmq.POLLIN)
         self._poller.register(self._requester.socket, zmq.POLLIN)

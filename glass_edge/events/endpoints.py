@@ -22,14 +22,14 @@ from glass_edge.files import make_folder
 _PROBE_TIMEOUT_S = 1.0
 
 
-def endpoint_to_connect(endpoint: str) -> str:
-    """`endpoint` checked for connecting to it.
+def endpoint_to_connect(endpoint: str, *, is_encrypted: bool = False) -> str:
+    """`endpoint` checked for connecting to it; `is_encrypted`: with CURVE keys, which tcp beyond the machine needs.
 
     Raises:
         InputError: not an endpoint this program uses, or one without a port.
     """
     try:
-        checked = check_endpoint(endpoint)
+        checked = check_endpoint(endpoint, is_encrypted=is_encrypted)
     except ValueError as error:
         raise InputError(str(error)) from error
     if is_wildcard(checked):

@@ -48,6 +48,7 @@ class Publication:
         replay_limit: most events in one reply.
         up_s: seconds since the publisher started.
         now: wall clock, aware.
+        clients_refused: tcp connections refused so far.
         change_roll: begins the roll of a name and returns its first line, or raises RequestRefusedError; None: refused.
     """
 
@@ -60,6 +61,7 @@ class Publication:
         up_s: Callable[[], float],
         now: Callable[[], datetime],
         change_roll: ChangeRoll | None = None,
+        clients_refused: Callable[[], int] = lambda: 0,
     ) -> None:
         self._reader = reader
         self._beacon_s = beacon_s
@@ -67,6 +69,7 @@ class Publication:
         self._up_s = up_s
         self._now = now
         self._change_roll = change_roll
+        self._clients_refused = clients_refused
         self._state = state_of(reader)
         self._first_head = self._state.seq
         self._requests = 0
@@ -133,6 +136,7 @@ class Publication:
             published=self._state.seq - self._first_head,
             requests=self._requests,
             requests_refused=self._refused,
+            clients_refused=self._clients_refused(),
         )
         return _frames(reply)
 

@@ -19,18 +19,16 @@ from typing import Any
 import zmq
 
 from glass_edge.config.events import EventSettings
-from glass_edge.events.endpoints import bind
+from glass_edge.events.curve import CurveGuard
 from glass_edge.events.journal import Journal
+from glass_edge.events.journal_reader import JournalReader
 from glass_edge.events.publication import ChangeRoll, Publication
 from glass_edge.events.reply_budget import ReplyBudget
 from glass_edge.events.retention import Retention
-from glass_edge.events.socket_options import set_common
-from glass_edge.events.wire import MAX_REQUEST_BYTES
+from glass_edge.events.station_sockets import StationSockets
 
 _EVENTS_A_TURN = 256
 _REQUESTS_A_TURN = 4
-_REQUESTS_QUEUED = 64  # a peer
-_REPLIES_QUEUED = 16  # a peer; a reply may have a megabyte, and who does not read them asks again
 
 
 class PublishLoop:
@@ -63,63 +61,46 @@ class PublishLoop:
         """Bind, tell the endpoints bound through `on_ready` (publish, request), then serve until told to stop.
 
         Raises:
-            InputError: an endpoint cannot be bound.
+            InputError: an endpoint cannot be bound, or a key cannot be used.
             JournalError: the journal cannot be read.
             EventFormatError: the journal holds a document that is no event.
         """
-        context = zmq.Context()
-        publish = self._socket(context, zmq.PUB, self._settings.high_water_mark)
-        requests = self._socket(context, zmq.ROUTER, _REPLIES_QUEUED)
-        budget = ReplyBudget(self._settings.reply_mb_per_s * 1e6, time.monotonic())
+        context: zmq.Context[Any] = zmq.Context()
+        curve = self._settings.curve
+        guard = None if curve is None else CurveGuard(context, curve)
         try:
-            with self._journal.reader() as reader:
-                publication = Publication(
-                    reader,
-                    beacon_s=self._settings.beacon_s,
-                    replay_limit=self._settings.replay_limit,
-                    up_s=lambda: time.monotonic() - self._started_s,
-                    now=lambda: datetime.now(UTC),
-                    change_roll=self._change_roll,
-                )
-                endpoints = (
-                    bind(publish, self._settings.publish_endpoint),
-                    bind(requests, self._settings.request_endpoint),
-                )
-                on_ready(*endpoints)
-                retention = Retention(
-                    self._journal,
-                    reader,
-                    keep_days=self._settings.keep_days,
-                    keep_mb=self._settings.keep_mb,
-                    now=lambda: datetime.now(UTC),
-                )
-                self._serve(publication, retention, budget, publish, requests)
+            with self._journal.reader() as reader, guard or contextlib.nullcontext():
+                sockets = StationSockets(context, self._settings, guard)
+                with contextlib.closing(sockets):
+                    on_ready(*sockets.endpoints)
+                    self._serve(self._publication(reader, guard), self._retention(reader), sockets, guard)
         finally:
-            publish.close()
-            requests.close()
             context.term()  # waits for peers up to the linger
 
-    def _socket(self, context: zmq.Context[Any], kind: int, queued: int) -> zmq.Socket[Any]:
-        sock: zmq.Socket[Any] = context.socket(kind)
-        set_common(
-            sock,
-            send_queue=queued,
-            receive_queue=_REQUESTS_QUEUED,
-            max_message_bytes=4 * MAX_REQUEST_BYTES,
-            linger_s=self._settings.linger_s,
-            heartbeat_s=self._settings.heartbeat_s,
-            tcp_keepalive_s=self._settings.tcp_keepalive_s,
+    def _publication(self, reader: JournalReader, guard: CurveGuard | None) -> Publication:
+        return Publication(
+            reader,
+            beacon_s=self._settings.beacon_s,
+            replay_limit=self._settings.replay_limit,
+            up_s=lambda: time.monotonic() - self._started_s,
+            now=lambda: datetime.now(UTC),
+            change_roll=self._change_roll,
+            clients_refused=lambda: 0 if guard is None else guard.clients.refused,
         )
-        return sock
+
+    def _retention(self, reader: JournalReader) -> Retention:
+        return Retention(
+            self._journal,
+            reader,
+            keep_days=self._settings.keep_days,
+            keep_mb=self._settings.keep_mb,
+            now=lambda: datetime.now(UTC),
+        )
 
     def _serve(
-        self,
-        publication: Publication,
-        retention: Retention,
-        budget: ReplyBudget,
-        publish: zmq.Socket[Any],
-        requests: zmq.Socket[Any],
+        self, publication: Publication, retention: Retention, sockets: StationSockets, guard: CurveGuard | None
     ) -> None:
+        budget = ReplyBudget(self._settings.reply_mb_per_s * 1e6, time.monotonic())
         poller = zmq.Poller()
         poller.register(self._wake.fileno(), zmq.POLLIN)
         next_beacon_s = next_prune_s = time.monotonic()
@@ -128,14 +109,17 @@ class PublishLoop:
             self._drain_wake()  # before the journal is read: what comes later wakes again
             messages = publication.take_new(_EVENTS_A_TURN)
             for message in messages:
-                publish.send_multipart(message, zmq.NOBLOCK)
+                sockets.publish.send_multipart(message, zmq.NOBLOCK)
             has_more_events = len(messages) == _EVENTS_A_TURN
-            has_more_requests = self._answer(publication, budget, requests)
+            has_more_requests = self._answer(publication, budget, sockets.requests)
             is_end = is_last_turn and not has_more_events
             now_s = time.monotonic()
             if now_s >= next_beacon_s or is_end:
-                publish.send_multipart(publication.beacon(), zmq.NOBLOCK)
+                sockets.publish.send_multipart(publication.beacon(), zmq.NOBLOCK)
                 next_beacon_s = now_s + self._settings.beacon_s
+                if guard is not None and guard.clients.take_removal() and not is_end:
+                    poller.register(sockets.requests, 0)
+                    sockets.renew()
             if is_end:
                 return
             if now_s >= next_prune_s and not has_more_events:
@@ -143,7 +127,7 @@ class PublishLoop:
             is_busy = has_more_events or has_more_requests
             idle_s = 0.0 if is_busy else max(0.0, min(next_beacon_s, next_prune_s) - time.monotonic())
             wait_s = budget.wait_s(time.monotonic())
-            poller.register(requests, 0 if wait_s else zmq.POLLIN)  # without budget requests wait in the socket
+            poller.register(sockets.requests, 0 if wait_s else zmq.POLLIN)  # without budget requests wait in the socket
             idle_s = min(idle_s, wait_s) if wait_s else idle_s
             poller.poll(math.ceil(idle_s * 1000))
 

@@ -13,6 +13,8 @@ from typing import Any
 import zmq
 
 from glass_edge.config.events import DEFAULT_HEARTBEAT_S
+from glass_edge.events.curve import use_client_keys
+from glass_edge.events.curve_keys import ClientKeys
 from glass_edge.events.endpoints import endpoint_to_connect
 from glass_edge.events.errors import EventFormatError, NoAnswerError
 from glass_edge.events.socket_options import set_common, set_reconnecting
@@ -44,13 +46,21 @@ class Requester:
         context: context of the socket.
         endpoint: request endpoint of the station.
         heartbeat_s: see `EventClient`.
+        keys: see `EventClient`.
 
     Raises:
         InputError: not an endpoint.
     """
 
-    def __init__(self, context: zmq.Context[Any], endpoint: str, *, heartbeat_s: float = DEFAULT_HEARTBEAT_S) -> None:
-        self.endpoint = endpoint_to_connect(endpoint)
+    def __init__(
+        self,
+        context: zmq.Context[Any],
+        endpoint: str,
+        *,
+        heartbeat_s: float = DEFAULT_HEARTBEAT_S,
+        keys: ClientKeys | None = None,
+    ) -> None:
+        self.endpoint = endpoint_to_connect(endpoint, is_encrypted=keys is not None)
         self.socket: zmq.Socket[Any] = context.socket(zmq.DEALER)
         set_common(
             self.socket,
@@ -63,6 +73,7 @@ class Requester:
         self.socket.setsockopt(zmq.IMMEDIATE, 1)  # queue only to a station that is there
         if "[" in self.endpoint:
             self.socket.setsockopt(zmq.IPV6, 1)
+        use_client_keys(self.socket, self.endpoint, keys)
         self.socket.connect(self.endpoint)
 
     def send(self, request: Request) -> bool:
@@ -93,8 +104,10 @@ class Requester:
         self.socket.close()
 
 
-def ask(endpoint: str, request: Request, *, timeout_s: float = 5.0) -> tuple[Reply, list[bytes]]:
-    """One request, its reply and the frames that follow.
+def ask(
+    endpoint: str, request: Request, *, timeout_s: float = 5.0, keys: ClientKeys | None = None
+) -> tuple[Reply, list[bytes]]:
+    """One request, its reply and the frames that follow. `keys`: see `EventClient`.
 
     Raises:
         InputError: not an endpoint.
@@ -106,7 +119,7 @@ def ask(endpoint: str, request: Request, *, timeout_s: float = 5.0) -> tuple[Rep
     context = zmq.Context()
     requester: Requester | None = None
     try:
-        requester = Requester(context, endpoint)
+        requester = Requester(context, endpoint, keys=keys)
         while not requester.send(request):
             _wait(requester, zmq.POLLOUT, deadline_s, timeout_s)
         while True:
@@ -123,36 +136,42 @@ def ask(endpoint: str, request: Request, *, timeout_s: float = 5.0) -> tuple[Rep
         context.term()
 
 
-def request_status(endpoint: str, *, timeout_s: float = 5.0) -> StatusReply:
+def request_status(endpoint: str, *, timeout_s: float = 5.0, keys: ClientKeys | None = None) -> StatusReply:
     """How the publication of a station is doing. Raises as `ask`."""
-    reply, _ = ask(endpoint, StatusRequest(request="status"), timeout_s=timeout_s)
+    reply, _ = ask(endpoint, StatusRequest(request="status"), timeout_s=timeout_s, keys=keys)
     if not isinstance(reply, StatusReply):
         raise EventFormatError(f"{endpoint}: answered {reply.reply} to a status request")
     return reply
 
 
-def request_snapshot(endpoint: str, *, timeout_s: float = 5.0) -> tuple[str, Snapshot]:
+def request_snapshot(endpoint: str, *, timeout_s: float = 5.0, keys: ClientKeys | None = None) -> tuple[str, Snapshot]:
     """Epoch and snapshot of a station. Raises as `ask`."""
-    reply, _ = ask(endpoint, SnapshotRequest(request="snapshot"), timeout_s=timeout_s)
+    reply, _ = ask(endpoint, SnapshotRequest(request="snapshot"), timeout_s=timeout_s, keys=keys)
     if not isinstance(reply, SnapshotReply):
         raise EventFormatError(f"{endpoint}: answered {reply.reply} to a snapshot request")
     return reply.epoch, reply.snapshot
 
 
-def request_roll(endpoint: str, roll_id: str, *, timeout_s: float = 5.0) -> RollReply:
+def request_roll(endpoint: str, roll_id: str, *, timeout_s: float = 5.0, keys: ClientKeys | None = None) -> RollReply:
     """Begin a new roll. Raises as `ask`; NoAnswerError where the station refuses."""
-    reply, _ = ask(endpoint, RollRequest(request="roll", roll_id=roll_id), timeout_s=timeout_s)
+    reply, _ = ask(endpoint, RollRequest(request="roll", roll_id=roll_id), timeout_s=timeout_s, keys=keys)
     if not isinstance(reply, RollReply):
         raise EventFormatError(f"{endpoint}: answered {reply.reply} to a roll request")
     return reply
 
 
 def request_replay(
-    endpoint: str, from_seq: int, *, limit: int = 1000, epoch: str | None = None, timeout_s: float = 5.0
+    endpoint: str,
+    from_seq: int,
+    *,
+    limit: int = 1000,
+    epoch: str | None = None,
+    timeout_s: float = 5.0,
+    keys: ClientKeys | None = None,
 ) -> tuple[ReplayReply, list[bytes]]:
     """Up to `limit` events from `from_seq` on, the station may send fewer. Raises as `ask`."""
     request = ReplayRequest(request="replay", epoch=epoch, from_seq=from_seq, limit=limit)
-    reply, documents = ask(endpoint, request, timeout_s=timeout_s)
+    reply, documents = ask(endpoint, request, timeout_s=timeout_s, keys=keys)
     if not isinstance(reply, ReplayReply):
         raise EventFormatError(f"{endpoint}: answered {reply.reply} to a replay request")
     return reply, documents

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from glass_edge.errors import InputError
 from glass_edge.events.client import EventClient, Received
+from glass_edge.events.curve_keys import ClientKeys
 from glass_edge.events.errors import EventsLostError, NoAnswerError
 from glass_edge.events.parsing import parse_event
 from glass_edge.events.requester import request_replay
@@ -67,7 +68,13 @@ def tail(client: EventClient, write: Write, note: Note, *, limit: int | None, se
 
 
 def read_back(
-    request_endpoint: str, write: Write, *, from_seq: int | None, limit: int | None, timeout_s: float = 5.0
+    request_endpoint: str,
+    write: Write,
+    *,
+    from_seq: int | None,
+    limit: int | None,
+    timeout_s: float = 5.0,
+    keys: ClientKeys | None = None,
 ) -> int:
     """Write the events a station keeps from `from_seq` (None: the oldest) to its newest; returns how many.
 
@@ -76,7 +83,7 @@ def read_back(
         NoAnswerError: no answer within `timeout_s`.
         EventsLostError: the first wanted are no longer kept; what there is has been written.
     """
-    place, _ = request_replay(request_endpoint, 1, limit=0, timeout_s=timeout_s)
+    place, _ = request_replay(request_endpoint, 1, limit=0, timeout_s=timeout_s, keys=keys)
     first = place.oldest if from_seq is None else from_seq
     if first > place.head + 1:
         raise InputError(f"event {first} is not there yet; the newest is {place.head}: give a number up to that")
@@ -85,7 +92,9 @@ def read_back(
     missing: EventsLostError | None = None
     while next_seq <= last and (limit is None or written < limit):
         wanted = last - next_seq + 1 if limit is None else min(limit - written, last - next_seq + 1)
-        _, documents = request_replay(request_endpoint, next_seq, limit=wanted, epoch=epoch, timeout_s=timeout_s)
+        _, documents = request_replay(
+            request_endpoint, next_seq, limit=wanted, epoch=epoch, timeout_s=timeout_s, keys=keys
+        )
         if not documents:
             missing = EventsLostError(epoch, next_seq, last)
             break

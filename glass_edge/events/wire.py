@@ -155,6 +155,8 @@ class StatusReply(ReplyHeader):
     requests: Count
     """Requests since it started, the refused ones included."""
     requests_refused: Count
+    clients_refused: Count = 0
+    """tcp connections refused since it started, for a key that is not allowed."""
 
 
 class RollReply(ReplyHeader):
