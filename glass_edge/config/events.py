@@ -116,8 +116,8 @@ class EventSettings(Settings):
     """Most events in one answer to a replay request."""
     reply_mb_per_s: float = Field(default=8.0, ge=0.1, le=1000)
     """Most that all answers together may take, MB/s (1e6 bytes); what is asked beyond waits its turn."""
-    heartbeat_s: float = Field(default=DEFAULT_HEARTBEAT_S, ge=0.1, le=60)
-    """Time between two heartbeats to a client, s; one that is silent for three of them is cut off."""
+    heartbeat_s: float = Field(default=DEFAULT_HEARTBEAT_S, ge=0, le=60)
+    """Time between two heartbeats to a client, s; one that is silent for three of them is cut off. 0: none."""
     tcp_keepalive_s: float = Field(default=DEFAULT_TCP_KEEPALIVE_S, ge=3, le=3600)
     """Silence after which the system asks a tcp client whether it is there, s."""
     keep_days: float = Field(default=90.0, ge=1, le=3650)

@@ -36,7 +36,7 @@ def set_common(
         receive_queue: most messages queued from one peer.
         max_message_bytes: a peer that sends a longer frame is cut off.
         linger_s: how long closing waits for queued messages, s.
-        heartbeat_s: time between two heartbeats, s; a peer silent for three of them is cut off.
+        heartbeat_s: time between two heartbeats, s; a peer silent for three of them is cut off. 0: none.
         tcp_keepalive_s: silence after which the system asks a tcp peer, three times a third of it apart, s.
     """
     sock.setsockopt(zmq.SNDHWM, send_queue)

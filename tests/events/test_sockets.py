@@ -89,7 +89,7 @@ def test_waiting_as_long_as_told_is_enough() -> None:
 
 
 def test_a_greedy_client_gets_its_share_and_others_are_served(short_path: Path) -> None:
-    """Rate and service are tested; latencies of a shared machine are not (see the reference page for measured ones)."""
+    """Rate and service are tested; latencies of a shared machine are not."""
     rate_mb = 2.0
     with Publisher(ipc_settings(short_path, reply_mb_per_s=rate_mb), "loom1") as publisher:
         for _ in range(5):
@@ -168,6 +168,27 @@ def test_a_client_that_says_nothing_is_hung_up_on(short_path: Path) -> None:
         with socket.create_connection((host, int(port)), timeout=30) as raw:
             while raw.recv(1024):  # the greeting, then the end: nothing was said within the time for a handshake
                 pass
+
+
+@pytest.mark.parametrize("heartbeat_s", [0.0, 0.2])
+def test_a_peer_that_answers_no_heartbeat_stays_only_where_there_are_none(short_path: Path, heartbeat_s: float) -> None:
+    settings = ipc_settings(
+        short_path, publish_endpoint="tcp://127.0.0.1:*", request_endpoint="tcp://127.0.0.1:*", heartbeat_s=heartbeat_s
+    )
+    with Publisher(settings, "loom1") as publisher:
+        port = int(publisher.publish_endpoint.rsplit(":", 1)[1])
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as raw:
+            # greeting of ZMTP 3.0 (RFC 23), NULL mechanism, then READY of a SUB socket; nothing after it
+            raw.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\x00" + bytes(31))
+            properties = b"\x0bSocket-Type\x00\x00\x00\x03SUB"
+            ready = b"\x05READY" + properties
+            raw.sendall(b"\x04" + bytes([len(ready)]) + ready)
+            if heartbeat_s:
+                while raw.recv(1024):  # until the station hangs up
+                    pass
+            else:
+                time.sleep(2.0)
+                assert connections(port) == 1
 
 
 def test_tcp_keepalive_and_bounds_are_set() -> None:
