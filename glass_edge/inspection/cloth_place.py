@@ -96,8 +96,7 @@ class PlaceTrack:
             place = self.at(line)
             later = [other.from_line for other in self._places if other.from_line > line]
             end_row = n_rows if not later else min(n_rows, -(-(later[0] - strip.first_line) // stride))
-            end_line = strip.end_line if end_row == n_rows else strip.first_line + end_row * stride
-            yield ScoreStrip(line, end_line, stride, strip.first_cell, strip.logits[row:end_row]), place
+            yield strip.rows(row, end_row), place
             row = end_row
 
 

@@ -207,12 +207,13 @@ class DefectStage:
         if line is None:
             self._score(strip)
             return
-        row = cut_row(strip.first_line, strip.logits.shape[0], self._stride, line)
-        before, after = _cut_strip(strip, row)
-        if before is not None:
-            self._score(before)
-        if after is None:
+        n_rows = strip.logits.shape[0]
+        row = cut_row(strip.first_line, n_rows, self._stride, line)
+        if row > 0:
+            self._score(strip.rows(0, row))
+        if row == n_rows:
             return  # the change's line lies in the last row: it takes effect with the next strip
+        after = strip.rows(row, n_rows)
         self._break()
         self._end_roll()
         self._start_roll(after.first_line)
@@ -342,16 +343,3 @@ class DefectStage:
             roll_id = f"{self._first_roll_id}-{self._n_cut_marks + 1}"
             self._changes.ask(RollChange(self._ledger.next_line, roll_id))
         return replace(defect, is_cut_mark=True)
-
-
-def _cut_strip(strip: ScoreStrip, row: int) -> tuple[ScoreStrip | None, ScoreStrip | None]:
-    """The rows before `row` and those from it on, None for none."""
-    n_rows, line = strip.logits.shape[0], strip.first_line + row * strip.stride_px
-    if row <= 0:
-        return None, strip
-    if row >= n_rows:
-        return strip, None
-    return (
-        replace(strip, end_line=line, logits=strip.logits[:row]),
-        replace(strip, first_line=line, logits=strip.logits[row:]),
-    )

@@ -201,7 +201,7 @@ class InferenceStage:
         while rest is not None:
             piece, rest = rest, None
             if self._follower is not None:
-                piece, rest = _cut_lines(piece, self._follower.lines_to_look(piece.first_line))
+                piece, rest = piece.cut(self._follower.lines_to_look(piece.first_line))
             self._outbox.put(piece)
             self._deliver(self._scorer.push(piece.lines))
             if self._follower is not None and not self._follow(self._follower, piece):
@@ -303,11 +303,3 @@ class InferenceStage:
         while not self._input_ended:
             self._pass_over(self._inbox.get())
         self._miss_until(self._received_line)
-
-
-def _cut_lines(seen: LinesSeen, n: int) -> tuple[LinesSeen, LinesSeen | None]:
-    """The first `n` lines, and the rest if there is one."""
-    if len(seen.lines) <= n:
-        return seen, None
-    rest = LinesSeen(seen.first_line + n, seen.lines[n:], seen.received_monotonic_s)
-    return LinesSeen(seen.first_line, seen.lines[:n], seen.received_monotonic_s), rest

@@ -69,6 +69,13 @@ class LinesSeen:
     lines: NDArray[np.uint8]
     received_monotonic_s: float
 
+    def cut(self, n: int) -> tuple[LinesSeen, LinesSeen | None]:
+        """The first `n` lines, and the rest if there is one."""
+        if len(self.lines) <= n:
+            return self, None
+        rest = LinesSeen(self.first_line + n, self.lines[n:], self.received_monotonic_s)
+        return LinesSeen(self.first_line, self.lines[:n], self.received_monotonic_s), rest
+
 
 @dataclass(frozen=True, slots=True)
 class EndOfRun:

@@ -43,6 +43,12 @@ class ScoreStrip:
         """Camera lines covered."""
         return self.end_line - self.first_line
 
+    def rows(self, first: int, end: int) -> ScoreStrip:
+        """Rows [first, end), at least one; the strip's last row ends where the strip does."""
+        end_line = self.end_line if end == self.logits.shape[0] else self.first_line + end * self.stride_px
+        first_line = self.first_line + first * self.stride_px
+        return ScoreStrip(first_line, end_line, self.stride_px, self.first_cell, self.logits[first:end])
+
 
 @dataclass(frozen=True, slots=True)
 class EdgeLines:

@@ -96,9 +96,7 @@ class SegmentHead:
     def _remove(self, n: int) -> None:
         self.n_lines -= n
         while n > 0:
-            piece = self._pieces.popleft()
-            if len(piece.lines) > n:
-                rest = LinesSeen(piece.first_line + n, piece.lines[n:], piece.received_monotonic_s)
+            piece, rest = self._pieces.popleft().cut(n)
+            if rest is not None:
                 self._pieces.appendleft(rest)
-                return
             n -= len(piece.lines)

@@ -18,6 +18,7 @@ from glass_edge.errors import GlassEdgeError, MissingExtraError
 from glass_edge.events.journal_reader import JournalReader
 from glass_edge.files import make_folder, write_bytes, write_json
 from glass_edge.service.report_data import ReportData, report_data
+from glass_edge.service.report_job import safe_name
 from glass_edge.service.report_rolls import record_of
 from glass_edge.service.report_tables import defects_csv, roll_document
 from glass_edge.service.roll_record import RollPlace
@@ -92,7 +93,7 @@ def write_data(
 
 def folder_name(place: RollPlace) -> str:
     """A folder name of its own for each roll of a journal, made of its name."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", place.roll_id)[:80].lstrip(".") or "roll"
+    name = safe_name(place.roll_id)
     return name if place.occurrence == 1 else f"{name}~{place.occurrence}"
 
 

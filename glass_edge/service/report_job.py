@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,6 +37,11 @@ class ReportOrder:
     def to_json(self) -> str:
         """The document on the process's standard input."""
         return json.dumps(asdict(self))
+
+
+def safe_name(roll_id: str) -> str:
+    """The roll's name as a name of a folder."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", roll_id)[:80].lstrip(".") or "roll"
 
 
 def main() -> int:

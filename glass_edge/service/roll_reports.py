@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import re
 import subprocess
 import sys
 import threading
@@ -16,7 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from glass_edge.service.report_job import ReportOrder
+from glass_edge.service.report_job import ReportOrder, safe_name
 
 MOST_WAITING = 8
 _LONGEST_S = 600.0
@@ -43,8 +42,7 @@ class RollReports:
     def ask(self, roll_id: str, table: str) -> Path | None:
         """Make the report of a roll that has ended; returns its folder, None where too many wait."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        name = re.sub(r"[^A-Za-z0-9._-]", "_", roll_id)[:80].lstrip(".") or "roll"
-        out = self._folder / f"{name}-{stamp}"
+        out = self._folder / f"{safe_name(roll_id)}-{stamp}"
         if self._orders.qsize() >= MOST_WAITING:
             self._tell(f"roll {roll_id}: {MOST_WAITING} reports wait, this one is left out; make it with 'report'")
             return None
