@@ -15,7 +15,7 @@ from pathlib import Path
 from glass_edge.adapters.roll_files import RollSummary, RollTarget, file_name, holds, write_roll
 from glass_edge.adapters.roll_store import RollStore, StoredRoll
 from glass_edge.adapters.sink import RetryableError
-from glass_edge.config.adapters import FilesSettings
+from glass_edge.config.adapter_files import FilesSettings
 from glass_edge.errors import GlassEdgeError, InputError
 from glass_edge.events.client import Received
 from glass_edge.events.schema import Kind

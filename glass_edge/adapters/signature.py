@@ -10,11 +10,10 @@ import base64
 import binascii
 import hashlib
 import hmac
-import os
-import stat
-from pathlib import Path
 
-from glass_edge.config.adapters import WebhookSettings
+from glass_edge.adapters.secret import read_secret_text
+from glass_edge.config.adapter_webhook import WebhookSettings
+from glass_edge.config.events import CREDENTIAL_PREFIX
 from glass_edge.errors import InputError
 
 _PREFIX = "whsec_"
@@ -34,36 +33,12 @@ def read_secret(settings: WebhookSettings) -> bytes:
     Raises:
         InputError: it is absent, open to others, or no secret.
     """
-    if settings.secret_file is not None:
-        path = settings.secret_file
-        _require_private(path)
-    else:
-        folder = os.environ.get("CREDENTIALS_DIRECTORY")
-        if not folder:
-            raise InputError(
-                f"secret_credential = '{settings.secret_credential}': $CREDENTIALS_DIRECTORY is not set; start the"
-                " adapter as a systemd service with LoadCredential=, or give secret_file"
-            )
-        path = Path(folder) / str(settings.secret_credential)
-    try:
-        text = path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; {_MAKE_ONE}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a secret ({error}); {_MAKE_ONE}") from error
+    place = settings.secret_file or f"{CREDENTIAL_PREFIX}{settings.secret_credential}"
+    text = read_secret_text(str(place), _MAKE_ONE)
     try:
         secret = base64.b64decode(text.removeprefix(_PREFIX), validate=True) if text.startswith(_PREFIX) else b""
     except binascii.Error:
         secret = b""
     if len(secret) < _LEAST_BYTES:
-        raise InputError(f"{path}: is not {_PREFIX} and the base64 of {_LEAST_BYTES} bytes or more; {_MAKE_ONE}")
+        raise InputError(f"{place}: is not {_PREFIX} and the base64 of {_LEAST_BYTES} bytes or more; {_MAKE_ONE}")
     return secret
-
-
-def _require_private(path: Path) -> None:
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except OSError:
-        return  # reading it tells what is wrong
-    if mode & 0o077:
-        raise InputError(f"{path}: has mode {mode:04o} and others may read it; chmod 600 {path}")

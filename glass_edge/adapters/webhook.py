@@ -15,7 +15,7 @@ from typing import Any
 from glass_edge.adapters.http_reply import judge
 from glass_edge.adapters.signature import read_secret, sign
 from glass_edge.adapters.sink import RetryableError
-from glass_edge.config.adapters import WebhookSettings
+from glass_edge.config.adapter_webhook import WebhookSettings
 from glass_edge.errors import InputError, MissingExtraError
 from glass_edge.events.client import Received
 from glass_edge.events.sequencer import EpochChanged, Lost

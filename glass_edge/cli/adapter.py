@@ -6,24 +6,17 @@ where it ended; `status` says in its exit code whether a person is needed.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from glass_edge.cli.adapter_files import files
+from glass_edge.cli.adapter_webhook import webhook
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from glass_edge.adapters.sink import Sink
     from glass_edge.adapters.status_file import AdapterStatus
-    from glass_edge.config.adapters import AdapterSettings
-    from glass_edge.events.client import Received
 
-ConfigOption = Annotated[Path, typer.Option(help="Adapter file.")]
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Tell what would be done with the events that wait, do nothing, and end.")
-]
 _STALE_S = 120.0  # a step may take as long as the server's silence, several times
 
 
@@ -34,27 +27,6 @@ def register(app: typer.Typer) -> None:
     group.command("webhook")(webhook)
     group.command("status")(status)
     app.add_typer(group, name="adapter")
-
-
-def files(*, config: ConfigOption, dry_run: DryRunOption = False) -> None:
-    """Write ROLL.json and ROLL-defects.csv into a folder at each roll's end."""
-    from glass_edge.adapters.files import FilesSink, plan
-    from glass_edge.config.adapters import load_files_adapter
-
-    settings = load_files_adapter(config)
-    store = settings.state.folder / "rolls.sqlite"
-    _run(settings, lambda: FilesSink(settings.files, store), plan, is_dry=dry_run)
-
-
-def webhook(*, config: ConfigOption, dry_run: DryRunOption = False) -> None:
-    """Post each event to an HTTPS server, signed."""
-    from glass_edge import __version__
-    from glass_edge.adapters.webhook import WebhookSink, plan
-    from glass_edge.config.adapters import load_webhook_adapter
-
-    settings = load_webhook_adapter(config)
-    agent = f"glass-edge/{__version__} ({settings.adapter})"
-    _run(settings, lambda: WebhookSink(settings.webhook, agent), plan, is_dry=dry_run)
 
 
 def status(
@@ -89,38 +61,3 @@ def _sentence(now: AdapterStatus) -> str:
         f"{now.adapter}: {now.state}, station {now.station or 'not heard yet'}, {place}{behind};"
         f" {now.delivered} delivered, {now.refused} refused, {now.retries} failed tries, {now.lost} lost"
     )
-
-
-def _run(
-    settings: AdapterSettings, make_sink: Callable[[], Sink], plan: Callable[[Received], str], *, is_dry: bool
-) -> None:
-    from glass_edge.adapters.dead_letters import DeadLetters
-    from glass_edge.adapters.dry_run import dry_run
-    from glass_edge.adapters.repeated_log import RepeatedLog
-    from glass_edge.adapters.runner import Runner
-    from glass_edge.adapters.status_file import StatusFile
-    from glass_edge.events.client import EventClient
-    from glass_edge.events.sequencer import LATEST, OLDEST
-    from glass_edge.service.signals import stop_on_signals
-
-    source, folder = settings.source, settings.state.folder
-    offset = folder / "offset.json"
-    with ExitStack() as stack:
-        stop = stack.enter_context(stop_on_signals())
-        client = EventClient(
-            source.publish_endpoint,
-            source.request_endpoint,
-            station=source.station,
-            offset_path=offset if offset.exists() or not is_dry else None,
-            start=OLDEST if source.start == "oldest" else LATEST,
-        )
-        stack.enter_context(client)
-        if is_dry:
-            count = dry_run(client, plan, typer.echo, stop.asked)
-            typer.echo(f"{count} events wait; nothing was done", err=True)
-            return
-        log = RepeatedLog(settings.adapter)
-        letters = DeadLetters(folder / "dead-letters.jsonl", int(settings.state.dead_letters_mb * (1 << 20)))
-        sink = stack.enter_context(closing(make_sink()))
-        state = StatusFile(folder / "status.json", settings.adapter, lambda problem: log.tell("status", problem))
-        Runner(client, sink, letters=letters, status=state, log=log, retry=settings.retry, stop=stop.asked).run()

@@ -1,7 +1,7 @@
-"""Adapter files: one adapter each, what it follows and where it delivers.
+"""What every adapter file holds: one adapter each, what it follows and what it keeps.
 
 Promises: a file that loads names one adapter of one kind; relative paths in it are relative to its own folder; secrets
-are named, never written in it; a webhook's URL is https unless its host is this machine; nothing on disk is touched.
+are named, never written in it; a station is followed over the network with CURVE keys only; nothing on disk is touched.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ from __future__ import annotations
 import ipaddress
 from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from glass_edge.config.base import Settings, load_toml
-from glass_edge.config.events import DEFAULT_PUBLISH_ENDPOINT, DEFAULT_REQUEST_ENDPOINT, check_endpoint
+from glass_edge.config.base import Settings
+from glass_edge.config.events import (
+    CREDENTIAL_PREFIX,
+    DEFAULT_PUBLISH_ENDPOINT,
+    DEFAULT_REQUEST_ENDPOINT,
+    check_endpoint,
+)
 
 ADAPTER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 CREDENTIAL_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$"
@@ -23,6 +27,10 @@ CREDENTIAL_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$"
 class SourceSettings(Settings):
     """The station an adapter follows."""
 
+    server_key: Path | None = None
+    """File with the station's public CURVE key, for tcp beyond this machine; needs client_key."""
+    client_key: str | None = None
+    """File with this adapter's secret CURVE key (mode 0600), or credential:NAME."""
     publish_endpoint: str = DEFAULT_PUBLISH_ENDPOINT
     """Where the station publishes."""
     request_endpoint: str = DEFAULT_REQUEST_ENDPOINT
@@ -34,8 +42,23 @@ class SourceSettings(Settings):
 
     @field_validator("publish_endpoint", "request_endpoint")
     @classmethod
-    def _usable(cls, endpoint: str) -> str:
-        return check_endpoint(endpoint)
+    def _usable(cls, endpoint: str, info: ValidationInfo) -> str:
+        # a key that is wrong is complained about itself, and is not in the data
+        return check_endpoint(endpoint, is_encrypted=info.data.get("server_key", True) is not None)
+
+    @model_validator(mode="after")
+    def _both_keys(self) -> Self:
+        if (self.server_key is None) != (self.client_key is None):
+            raise ValueError("give server_key and client_key, or neither")
+        return self
+
+    def relative_to(self, folder: Path) -> Self:
+        """The same settings with relative paths counted from `folder`."""
+        places = {
+            "server_key": None if self.server_key is None else folder / self.server_key,
+            "client_key": None if self.client_key is None else secret_relative_to(self.client_key, folder),
+        }
+        return self.model_copy(update=places)
 
 
 class RetrySettings(Settings):
@@ -77,100 +100,16 @@ class AdapterSettings(Settings):
     def relative_to(self, folder: Path) -> Self:
         """The same settings with relative paths counted from `folder`."""
         state = self.state.model_copy(update={"folder": folder / self.state.folder})
-        return self.model_copy(update={"state": state})
+        return self.model_copy(update={"state": state, "source": self.source.relative_to(folder)})
 
 
-class FilesSettings(Settings):
-    """Files of each roll."""
-
-    folder: Path
-    """Where the rolls' files appear."""
-    make_folder: bool = True
-    """Make it when it is absent. False: wait for it; right for a folder inside a share that may not be mounted."""
+def secret_relative_to(place: str, folder: Path) -> str:
+    """The place of a secret, a path counted from `folder` or credential:NAME."""
+    return place if place.startswith(CREDENTIAL_PREFIX) else str(folder / place)
 
 
-class FilesAdapterSettings(AdapterSettings):
-    """File of an adapter that writes files of each roll."""
-
-    files: FilesSettings
-    """Where to."""
-
-    def relative_to(self, folder: Path) -> Self:
-        """The same settings with relative paths counted from `folder`."""
-        files = self.files.model_copy(update={"folder": folder / self.files.folder})
-        return super().relative_to(folder).model_copy(update={"files": files})
-
-
-class WebhookSettings(Settings):
-    """An HTTPS server that takes events."""
-
-    url: str
-    """Where each event is posted: https, or http on this machine."""
-    secret_file: Path | None = None
-    """File with the secret of the signature, mode 0600."""
-    secret_credential: str | None = Field(default=None, pattern=CREDENTIAL_PATTERN)
-    """In its place: name of the systemd credential (a file in $CREDENTIALS_DIRECTORY)."""
-    ca_file: Path | None = None
-    """PEM file of the authorities the server's certificate must come from; left out: the system's."""
-    connect_timeout_s: float = Field(default=5.0, ge=0.1, le=30)
-    """Longest wait for a connection, s."""
-    timeout_s: float = Field(default=10.0, ge=0.1, le=30)
-    """Longest silence of the server while it takes or answers a request, s."""
-
-    @field_validator("url")
-    @classmethod
-    def _secure(cls, url: str) -> str:
-        try:
-            parts = urlsplit(url)
-            host, _ = parts.hostname, parts.port
-        except ValueError as error:
-            raise ValueError(f"is no URL ({error}); give https://HOST/PATH") from error
-        if parts.scheme not in ("https", "http") or not host:
-            raise ValueError("is no URL of a server; give https://HOST/PATH")
-        if parts.username is not None or parts.password is not None:
-            raise ValueError("carries a user name or password; leave it out, the signature tells who sends")
-        if parts.scheme == "http" and not _is_this_machine(host):
-            raise ValueError(f"would send events unencrypted to {host}; give https://...")
-        return url
-
-    @model_validator(mode="after")
-    def _one_secret(self) -> Self:
-        if (self.secret_file is None) == (self.secret_credential is None):
-            raise ValueError("give either secret_file or secret_credential")
-        return self
-
-
-class WebhookAdapterSettings(AdapterSettings):
-    """File of an adapter that posts events to a server."""
-
-    webhook: WebhookSettings
-    """Where to."""
-
-    def relative_to(self, folder: Path) -> Self:
-        """The same settings with relative paths counted from `folder`."""
-        hook = self.webhook
-        places = {
-            "secret_file": None if hook.secret_file is None else folder / hook.secret_file,
-            "ca_file": None if hook.ca_file is None else folder / hook.ca_file,
-        }
-        return super().relative_to(folder).model_copy(update={"webhook": hook.model_copy(update=places)})
-
-
-def load_files_adapter(path: Path) -> FilesAdapterSettings:
-    """Read the file of a files adapter; its relative paths come back joined to its folder.
-
-    Raises:
-        InputError: the file is missing, is no TOML, or a key or value is wrong; all problems are listed.
-    """
-    return load_toml(path, FilesAdapterSettings).relative_to(path.parent)
-
-
-def load_webhook_adapter(path: Path) -> WebhookAdapterSettings:
-    """Read the file of a webhook adapter; paths and errors as `load_files_adapter`."""
-    return load_toml(path, WebhookAdapterSettings).relative_to(path.parent)
-
-
-def _is_this_machine(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
+    """True for localhost and loopback addresses."""
     if host == "localhost":
         return True
     try:

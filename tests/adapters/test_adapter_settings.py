@@ -5,11 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from glass_edge.config.adapters import (
-    WebhookSettings,
-    load_files_adapter,
-    load_webhook_adapter,
-)
+from glass_edge.config.adapter_files import load_files_adapter
+from glass_edge.config.adapter_webhook import WebhookSettings, load_webhook_adapter
 from glass_edge.config.station import load_station
 from glass_edge.errors import InputError
 
@@ -46,6 +43,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ('folders = "x"', r"a\.toml:4: unknown key 'files\.folders'; did you mean 'folder'"),
         ("[source]\nstart = 'newest'", r"source\.start = 'newest'"),
         ('[source]\npublish_endpoint = "tcp://10.0.0.1:5"', "unencrypted"),
+        ('[source]\nserver_key = "station.key"', "give server_key and client_key, or neither"),
         ("[retry]\nfirst_s = 10\nmost_s = 5", "most_s must not be less"),
         ('[webhook]\nurl = "https://mes"', "unknown key 'webhook'"),
     ],
@@ -90,3 +88,15 @@ def test_exactly_one_secret_is_named() -> None:
             WebhookSettings.model_validate({"url": "https://mes/"} | names)
     with pytest.raises(ValidationError, match="secret_credential"):
         WebhookSettings(url="https://mes/", secret_credential="../other")
+
+
+def test_with_keys_a_station_may_be_elsewhere(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    source = 'publish_endpoint = "tcp://10.0.0.1:5556"\nrequest_endpoint = "tcp://10.0.0.1:5557"\n'
+    keys = 'server_key = "keys/loom-1.key"\nclient_key = "%s"\n'
+    head = 'adapter = "a"\nstate = { folder = "s" }\nfiles = { folder = "f" }\n[source]\n'
+    file.write_text(head + source + keys % "mes.key_secret")
+    read = load_files_adapter(file).source
+    assert (read.server_key, read.client_key) == (tmp_path / "keys/loom-1.key", str(tmp_path / "mes.key_secret"))
+    file.write_text(head + source + keys % "credential:mes")
+    assert load_files_adapter(file).source.client_key == "credential:mes"

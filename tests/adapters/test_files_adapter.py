@@ -22,7 +22,7 @@ from glass_edge.adapters.files import FilesSink, plan
 from glass_edge.adapters.roll_files import file_name
 from glass_edge.adapters.roll_store import RollStore
 from glass_edge.adapters.sink import RetryableError
-from glass_edge.config.adapters import FilesSettings
+from glass_edge.config.adapter_files import FilesSettings
 from glass_edge.errors import GlassEdgeError, InputError
 from glass_edge.events.client import Received
 from glass_edge.events.sequencer import EpochChanged, Lost

@@ -20,7 +20,7 @@ from https_server import Answer, HttpsServer, Taken, make_certificates
 from glass_edge.adapters.signature import read_secret, sign
 from glass_edge.adapters.sink import PermanentError, RetryableError
 from glass_edge.adapters.webhook import WebhookSink, plan
-from glass_edge.config.adapters import WebhookSettings
+from glass_edge.config.adapter_webhook import WebhookSettings
 from glass_edge.errors import InputError
 from glass_edge.events.publisher import Publisher
 
