@@ -1,6 +1,6 @@
 """Secrets of adapters: passwords, tokens and keys, in files or systemd credentials.
 
-Promises: a file that others may read is refused, except a credential that systemd hands over; no secret is in a message.
+Promises: a file that others may read is refused, except a credential of systemd; no secret is in a message.
 """
 
 from __future__ import annotations
