@@ -91,17 +91,3 @@ def oriented_shape(box: OrientedBox, width_mm: float, length_mm: float) -> Defec
         if abs(box.direction_deg) >= 90.0 - LINE_LEAN_DEG:
             return DefectShape.WEFT_LINE
     return DefectShape.BLOCK
-
-
-def shape_of(width_mm: float, length_mm: float) -> DefectShape:
-    """Geometric class from the extent across (`width_mm`) and along (`length_mm`) the web.
-
-    A line is at least four times as long as wide and longer than a point; a point is at most 5 mm either way.
-    """
-    if width_mm <= POINT_MM and length_mm <= POINT_MM:
-        return DefectShape.POINT
-    if length_mm >= LINE_ASPECT * width_mm:
-        return DefectShape.WARP_LINE
-    if width_mm >= LINE_ASPECT * length_mm:
-        return DefectShape.WEFT_LINE
-    return DefectShape.BLOCK

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from fabric_support import shape_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glass_edge.fabric.defect import DefectShape, shape_of
+from glass_edge.fabric.defect import DefectShape
 from glass_edge.fabric.geometry import ClothSpan, WebBox, WebScale, to_mm
 from glass_edge.fabric.roll import RollTotals
 

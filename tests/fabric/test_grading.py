@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from fabric_support import shape_of
 
 from glass_edge.config.grading import load_grading
 from glass_edge.errors import InputError
-from glass_edge.fabric.defect import Defect, DefectPhase, DefectShape, shape_of
+from glass_edge.fabric.defect import Defect, DefectPhase, DefectShape
 from glass_edge.fabric.fault import Fault
 from glass_edge.fabric.geometry import MmBox, WebBox
 from glass_edge.fabric.grading import Grader, grade_roll, points_per_100_m2, points_per_100_yd2

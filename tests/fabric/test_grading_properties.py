@@ -6,11 +6,11 @@ import random
 from dataclasses import replace
 
 import pytest
+from fabric_support import shape_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from glass_edge.config.grading import load_grading
-from glass_edge.fabric.defect import shape_of
 from glass_edge.fabric.fault import Fault
 from glass_edge.fabric.grading import Grader, grade_roll
 from glass_edge.fabric.grading_table import GradingTable

@@ -7,11 +7,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from fabric_support import shape_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from glass_edge.config.stop_rule import StopSettings
-from glass_edge.fabric.defect import DefectPhase, shape_of
+from glass_edge.fabric.defect import DefectPhase
 from glass_edge.fabric.fault import Fault
 from glass_edge.fabric.stop_rule import StopJudge
 from glass_edge.fabric.stop_rule_history import MOST, History, tightest
