@@ -129,13 +129,15 @@ def natural_key(path: Path) -> list[tuple[int, int | str]]:
 def list_images(places: list[Path]) -> list[Path]:
     """Image files of `places` (files in the order given; of a folder, those directly in it in natural order).
 
+    The mask beside the truth of a simulated strip is no cloth.
+
     Raises:
         InputError: a place does not exist, or there is no image at all.
     """
     found: list[Path] = []
     for place in places:
         if place.is_dir():
-            inside = sorted((p for p in place.iterdir() if p.suffix.lower() in SUFFIXES), key=natural_key)
+            inside = sorted((p for p in place.iterdir() if _is_cloth(p)), key=natural_key)
             if not inside:
                 raise InputError(
                     f"{place}: no images in this folder; put PNG, JPEG, TIFF or BMP files directly into it"
@@ -148,3 +150,8 @@ def list_images(places: list[Path]) -> list[Path]:
     if not found:
         raise InputError("nothing to play; give an image or a folder of images")
     return found
+
+
+def _is_cloth(path: Path) -> bool:
+    is_mask = path.name == "mask.png" and path.with_name("truth.json").exists()
+    return path.suffix.lower() in SUFFIXES and not is_mask

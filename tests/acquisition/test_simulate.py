@@ -6,6 +6,7 @@ import pytest
 import typer
 from PIL import Image
 
+from glass_edge.acquisition.images import list_images
 from glass_edge.acquisition.loom.defects import parse_orders
 from glass_edge.acquisition.loom.output import write_dataset, write_strip
 from glass_edge.acquisition.loom.png import PngStream
@@ -66,6 +67,7 @@ def test_strip_mask_and_truth_agree(tmp_path: Path, capsys: pytest.CaptureFixtur
         mask = mask.copy()
         mask[box["first_line"] : box["end_line"], box["left_px"] : box["right_px"]] = 0
     assert not mask.any()
+    assert [path.name for path in list_images([out])] == ["strip.png"]  # what a replay of the folder plays
 
 
 def test_data_set_has_the_mvtec_layout(tmp_path: Path) -> None:
