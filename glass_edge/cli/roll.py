@@ -39,14 +39,12 @@ def change(
     """The cloth that comes from now on belongs to the roll ROLL_ID; the roll before ends when its cloth is scored."""
     from glass_edge.config.station import load_station
     from glass_edge.errors import InputError
-    from glass_edge.events.requester import request_roll
+    from glass_edge.events.commands import change_roll
 
     if config is not None and request is not None:
         raise InputError("give --config or --request, not both")
-    if not 0 < len(roll_id) <= 128:
-        raise InputError("ROLL_ID: a name of 1 to 128 characters is needed")
     endpoint = load_station(config).events.request_endpoint if config is not None else request
-    reply = request_roll(endpoint or DEFAULT_REQUEST_ENDPOINT, roll_id, timeout_s=timeout_s)
+    reply = change_roll(endpoint or DEFAULT_REQUEST_ENDPOINT, roll_id, timeout_s=timeout_s)
     if as_json:
         typer.echo(json.dumps({"station": reply.station, "roll_id": reply.roll_id, "first_line": reply.first_line}))
     else:

@@ -7,6 +7,7 @@ domain calls impossible cannot become an event.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from glass_edge.calibration.alarm_rate import AlarmRate
 from glass_edge.engine.base import EngineFacts
@@ -195,9 +196,10 @@ class DraftMaker:
         figures: Progress | None = None,
         alarms: AlarmRate | None = None,
         promised_per_100m: float | None = None,
+        is_bypassed: bool = False,
     ) -> Draft:
         """State of the station after `roll_lines` lines of the open roll; a fault has both a code and a message."""
-        told: dict[str, float | None] = {}
+        told: dict[str, Any] = {}
         if figures is not None:
             told = {
                 "web_m_per_min": max(0.0, figures.web_m_per_min),
@@ -218,6 +220,7 @@ class DraftMaker:
             message=None if message is None else _shortened(message),
             roll_m=self._metres(roll_lines),
             roll_lines=roll_lines,
+            is_bypassed=is_bypassed,
             **told,
         )
         return self._draft(Kind.STATUS, payload)

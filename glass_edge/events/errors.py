@@ -25,6 +25,19 @@ class NoAnswerError(GlassEdgeError):
     """The station did not answer a request in time, or refused it."""
 
 
+class CommandRefusedError(NoAnswerError):
+    """The station answered that it does not do what it was asked to.
+
+    Args:
+        endpoint: of the station.
+        reason: the station's reason.
+    """
+
+    def __init__(self, endpoint: str, reason: str) -> None:
+        super().__init__(f"{endpoint}: the station refused: {reason}")
+        self.reason = reason
+
+
 class JournalRewoundError(GlassEdgeError):
     """The station's journal ends before what was asked for, under the same epoch."""
 

@@ -16,6 +16,7 @@ from glass_edge.fabric.defect import DefectShape
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=128)]
 MAX_TEXT_LENGTH = 2000
 Text: TypeAlias = Annotated[str, Field(max_length=MAX_TEXT_LENGTH)]
+Operator: TypeAlias = Annotated[str, Field(max_length=128)]
 Line: TypeAlias = Annotated[int, Field(ge=0)]
 Count: TypeAlias = Annotated[int, Field(ge=0)]
 Length: TypeAlias = Annotated[float, Field(ge=0)]
@@ -270,6 +271,8 @@ class Status(Document):
     """Upper end of it."""
     promised_per_100m: Length | None = None
     """False alarms in 100 m of good cloth that the engine's threshold promises at most; null when it promises none."""
+    is_bypassed: bool = False
+    """True while the stop rules are bypassed: no stop is asked for."""
 
     @model_validator(mode="after")
     def _fault(self) -> Status:
@@ -280,6 +283,35 @@ class Status(Document):
         return self
 
 
+class Command(Document):
+    """Somebody asked the station to do something: who, what, and whether it does."""
+
+    command: Name
+    """roll, recipe, acknowledge or bypass; a later minor version may add others."""
+    client: Name
+    """Name of the client's key; local over an ipc socket, loopback over a tcp socket without keys."""
+    role: Name
+    """observer, controller or engineer."""
+    operator: Operator = ""
+    """Whom the client names; the station cannot prove it."""
+    accepted: bool
+    """True: the station does it, or has done it."""
+    reason: Text = ""
+    """Why it was refused; of an accepted command, what the client gave as its reason."""
+    roll_id: Name | None = None
+    """Of the new roll, in roll; the fields below are null likewise where the command has none."""
+    style: Name | None = None
+    """Style asked for, in recipe."""
+    version: Name | None = None
+    """In recipe: version of the engine, that which the station prepares where it was accepted."""
+    request_id: Name | None = None
+    """Stop request that is answered, in acknowledge."""
+    is_on: bool | None = None
+    """Whether the bypass is to be on, in bypass."""
+    refused_unlisted: Count = 0
+    """Commands that were refused since the last event of this kind and have no event of their own, for their number."""
+
+
 class OtherPayload(BaseModel):
     """Payload of a kind that a later minor version added; its fields are kept as they came."""
 
@@ -287,5 +319,14 @@ class OtherPayload(BaseModel):
 
 
 Payload: TypeAlias = (
-    RollStart | RollEnd | DefectPayload | CoverageGap | StopRequest | StopAck | EngineActivated | Status | OtherPayload
+    RollStart
+    | RollEnd
+    | DefectPayload
+    | CoverageGap
+    | StopRequest
+    | StopAck
+    | EngineActivated
+    | Status
+    | Command
+    | OtherPayload
 )

@@ -12,6 +12,14 @@ from datetime import datetime
 from typing import Any
 
 from glass_edge import __version__
+from glass_edge.events.commands_wire import (
+    AcknowledgeRequest,
+    BypassRequest,
+    Command,
+    RecipeRequest,
+    RollReply,
+    RollRequest,
+)
 from glass_edge.events.errors import EventFormatError, RequestRefusedError
 from glass_edge.events.journal_reader import Extent, JournalReader
 from glass_edge.events.parsing import parse_event
@@ -24,16 +32,14 @@ from glass_edge.events.wire import (
     ErrorReply,
     ReplayReply,
     ReplayRequest,
-    ReplyHeader,
     Request,
-    RollReply,
-    RollRequest,
     SnapshotReply,
     SnapshotRequest,
     StatusReply,
     beacon_topic,
     parse_request,
 )
+from glass_edge.events.wire_header import ReplyHeader
 
 Frames = list[bytes]
 ChangeRoll = Callable[[str], int]
@@ -123,8 +129,8 @@ class Publication:
     def _answer(self, request: Request) -> Frames:
         if isinstance(request, ReplayRequest):
             return self._replay(request)
-        if isinstance(request, RollRequest):
-            return self._begin_roll(request)
+        if isinstance(request, RollRequest | RecipeRequest | AcknowledgeRequest | BypassRequest):
+            return self._command(request)
         header = self._header(request.id)
         if isinstance(request, SnapshotRequest):
             return _frames(SnapshotReply(**header, snapshot=self._state.snapshot()))
@@ -140,9 +146,9 @@ class Publication:
         )
         return _frames(reply)
 
-    def _begin_roll(self, request: RollRequest) -> Frames:
+    def _command(self, request: Command) -> Frames:
         try:
-            if self._change_roll is None:
+            if self._change_roll is None or not isinstance(request, RollRequest):
                 raise RequestRefusedError("this station takes no commands")
             first_line = self._change_roll(request.roll_id)
         except RequestRefusedError as error:

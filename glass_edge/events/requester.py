@@ -6,6 +6,7 @@ never taken for another's; a request to a station that is not there is not kept 
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from typing import Any
@@ -16,7 +17,7 @@ from glass_edge.config.events import DEFAULT_HEARTBEAT_S
 from glass_edge.events.curve import use_client_keys
 from glass_edge.events.curve_keys import ClientKeys
 from glass_edge.events.endpoints import endpoint_to_connect
-from glass_edge.events.errors import EventFormatError, NoAnswerError
+from glass_edge.events.errors import CommandRefusedError, EventFormatError, NoAnswerError
 from glass_edge.events.socket_options import set_common, set_reconnecting
 from glass_edge.events.wire import (
     MAX_REPLY_FRAME_BYTES,
@@ -25,8 +26,6 @@ from glass_edge.events.wire import (
     ReplayRequest,
     Reply,
     Request,
-    RollReply,
-    RollRequest,
     Snapshot,
     SnapshotReply,
     SnapshotRequest,
@@ -105,13 +104,26 @@ class Requester:
 
 
 def ask(
-    endpoint: str, request: Request, *, timeout_s: float = 5.0, keys: ClientKeys | None = None
+    endpoint: str,
+    request: Request,
+    *,
+    timeout_s: float = 5.0,
+    keys: ClientKeys | None = None,
+    again_s: float | None = None,
 ) -> tuple[Reply, list[bytes]]:
-    """One request, its reply and the frames that follow. `keys`: see `EventClient`.
+    """One request, its reply and the frames that follow.
+
+    Args:
+        endpoint: request endpoint of the station.
+        request: what to ask; it is given an id of its own.
+        timeout_s: how long to wait for the reply, s.
+        keys: see `EventClient`.
+        again_s: time after which it is sent again with the same id, s, since a reply may be lost; None: never.
 
     Raises:
         InputError: not an endpoint.
-        NoAnswerError: no reply within `timeout_s`, or the station refused the request.
+        CommandRefusedError: the station refused the request.
+        NoAnswerError: no reply within `timeout_s`.
         EventFormatError: the reply cannot be read.
     """
     request = request.model_copy(update={"id": uuid.uuid4().hex})
@@ -120,15 +132,18 @@ def ask(
     requester: Requester | None = None
     try:
         requester = Requester(context, endpoint, keys=keys)
-        while not requester.send(request):
-            _wait(requester, zmq.POLLOUT, deadline_s, timeout_s)
+        send_s = time.monotonic()
         while True:
-            _wait(requester, zmq.POLLIN, deadline_s, timeout_s)
+            if time.monotonic() >= send_s:
+                while not requester.send(request):
+                    _wait(requester, zmq.POLLOUT, deadline_s, timeout_s)
+                send_s = math.inf if again_s is None else time.monotonic() + again_s
+            _wait(requester, zmq.POLLIN, min(deadline_s, send_s), timeout_s, is_last=deadline_s <= send_s)
             received = requester.receive()
             if received is None or received[0].id != request.id:
                 continue
             if isinstance(received[0], ErrorReply):
-                raise NoAnswerError(f"{endpoint}: the station refused: {received[0].message}")
+                raise CommandRefusedError(endpoint, received[0].message)
             return received
     finally:
         if requester is not None:
@@ -152,14 +167,6 @@ def request_snapshot(endpoint: str, *, timeout_s: float = 5.0, keys: ClientKeys 
     return reply.epoch, reply.snapshot
 
 
-def request_roll(endpoint: str, roll_id: str, *, timeout_s: float = 5.0, keys: ClientKeys | None = None) -> RollReply:
-    """Begin a new roll. Raises as `ask`; NoAnswerError where the station refuses."""
-    reply, _ = ask(endpoint, RollRequest(request="roll", roll_id=roll_id), timeout_s=timeout_s, keys=keys)
-    if not isinstance(reply, RollReply):
-        raise EventFormatError(f"{endpoint}: answered {reply.reply} to a roll request")
-    return reply
-
-
 def request_replay(
     endpoint: str,
     from_seq: int,
@@ -177,11 +184,12 @@ def request_replay(
     return reply, documents
 
 
-def _wait(requester: Requester, event: int, deadline_s: float, timeout_s: float) -> None:
-    left_s = deadline_s - time.monotonic()
-    if left_s <= 0:
+def _wait(requester: Requester, event: int, until_s: float, timeout_s: float, *, is_last: bool = True) -> None:
+    left_s = until_s - time.monotonic()
+    if left_s > 0:
+        requester.socket.poll(int(left_s * 1000) + 1, event)
+    elif is_last:
         raise NoAnswerError(
             f"{requester.endpoint}: no answer within {timeout_s:g} s; is the station running, and is this its request"
             " endpoint?"
         )
-    requester.socket.poll(int(left_s * 1000) + 1, event)

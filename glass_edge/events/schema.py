@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from glass_edge.events.payloads import (
+    Command,
     CoverageGap,
     DefectPayload,
     Document,
@@ -39,7 +40,7 @@ from glass_edge.events.payloads import (
 )
 
 MAJOR_VERSION = 1
-MINOR_VERSION = 1
+MINOR_VERSION = 2
 SCHEMA_VERSION = f"{MAJOR_VERSION}.{MINOR_VERSION}"
 STATION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 EPOCH_PATTERN = r"^[0-9a-f]{32}$"
@@ -62,6 +63,7 @@ class Kind(StrEnum):
     STOP_ACK = "stop.ack"
     ENGINE_ACTIVATED = "engine.activated"
     STATUS = "status"
+    COMMAND = "command"
 
 
 DEFECT_KINDS = frozenset({Kind.DEFECT_NEW, Kind.DEFECT_UPDATE, Kind.DEFECT_END})
@@ -79,6 +81,7 @@ PAYLOAD_TYPES: Mapping[Kind, type[Document]] = {
     Kind.STOP_ACK: StopAck,
     Kind.ENGINE_ACTIVATED: EngineActivated,
     Kind.STATUS: Status,
+    Kind.COMMAND: Command,
 }
 
 

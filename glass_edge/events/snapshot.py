@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from glass_edge.events.journal_reader import JournalReader
 from glass_edge.events.parsing import parse_event
-from glass_edge.events.payloads import DefectPayload, EngineActivated, RollStart, Status, StopAck, StopRequest
+from glass_edge.events.payloads import Command, DefectPayload, EngineActivated, RollStart, Status, StopAck, StopRequest
 from glass_edge.events.schema import Event, Kind
 from glass_edge.events.wire import OpenRoll, Snapshot
 
@@ -26,6 +26,7 @@ class StateFold:
         self._open_defects: dict[int, DefectPayload] = {}
         self._engine: EngineActivated | None = None
         self._stop: StopRequest | None = None
+        self._is_bypassed = False
 
     @property
     def seq(self) -> int:
@@ -55,6 +56,8 @@ class StateFold:
             self._stop = payload
         elif isinstance(payload, StopAck) and self._stop is not None:
             self._stop = None if payload.request_id == self._stop.request_id else self._stop
+        elif isinstance(payload, Command) and payload.accepted and payload.is_on is not None:
+            self._is_bypassed = payload.is_on
 
     def snapshot(self) -> Snapshot:
         """The state now."""
@@ -65,6 +68,7 @@ class StateFold:
             open_defects=tuple(self._open_defects[number] for number in sorted(self._open_defects)),
             engine=self._engine,
             stop_request=self._stop,
+            is_bypassed=self._is_bypassed,
         )
 
 

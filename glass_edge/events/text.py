@@ -6,6 +6,7 @@ Promises: one line an event, control characters of texts made visible, units bes
 from __future__ import annotations
 
 from glass_edge.events.payloads import (
+    Command,
     CoverageGap,
     DefectPayload,
     EngineActivated,
@@ -70,6 +71,21 @@ def _figures(event: Event) -> str:  # noqa: PLR0911 - one sentence a kind
             )
         case Status() as status:
             fault = f", {status.fault_code}: {status.message}" if status.fault_code else ""
-            return f"{status.state}, {status.roll_m:.3f} m on the roll{fault}"
+            bypass = ", stop rules bypassed" if status.is_bypassed else ""
+            return f"{status.state}, {status.roll_m:.3f} m on the roll{bypass}{fault}"
+        case Command() as command:
+            return _told(command)
         case OtherPayload() as other:
             return str(other.model_extra or {})
+
+
+def _told(command: Command) -> str:
+    asked = [text for text in (command.roll_id, command.style, command.version, command.request_id) if text is not None]
+    if command.is_on is not None:
+        asked.append("on" if command.is_on else "off")
+    operator = f" for {command.operator}" if command.operator else ""
+    reason = f": {command.reason}" if command.reason else ""
+    others = f"; {command.refused_unlisted} more were refused before" if command.refused_unlisted else ""
+    verdict = "accepted" if command.accepted else "refused"
+    what = " ".join([command.command, *asked])
+    return f"{what} by {command.client} ({command.role}){operator} {verdict}{reason}{others}"

@@ -1,4 +1,4 @@
-"""What travels beside events: topics, the beacon, requests and the headers of replies.
+"""What travels beside events: topics, the beacon, requests and the headers of replies; commands: `commands_wire`.
 
 Promises: an event message is [station, document], a beacon is [station + "/beacon", document], so neither can be taken
 for the other; a request is one JSON document, a reply a JSON header, followed for a replay by the event documents, a
@@ -13,18 +13,18 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from glass_edge.events.commands_wire import AcknowledgeReply, BypassReply, Command, RecipeReply, RollReply
 from glass_edge.events.errors import EventFormatError
 from glass_edge.events.parsing import first_problem, require_readable
 from glass_edge.events.payloads import Count, DefectPayload, Document, EngineActivated, Name, RollStart, Status
 from glass_edge.events.payloads import StopRequest as StopRequestPayload
 from glass_edge.events.schema import Epoch, Stamp, Station, Version
+from glass_edge.events.wire_header import ReplyHeader, RequestId
 
 BEACON_SUFFIX = "/beacon"
 MAX_REQUEST_BYTES = 16 * 1024
 MAX_REPLAY_BYTES = 1 << 20
 MAX_REPLY_FRAME_BYTES = 4 << 20  # a document or a snapshot; far above what a station makes
-
-RequestId: TypeAlias = Annotated[str, Field(max_length=64)]
 
 
 class Beacon(Document):
@@ -69,16 +69,7 @@ class StatusRequest(Document):
     id: RequestId = ""
 
 
-class RollRequest(Document):
-    """Begin a new roll with the cloth that comes from now on."""
-
-    request: Literal["roll"]
-    id: RequestId = ""
-    roll_id: Name
-    """Name of the new roll."""
-
-
-Request: TypeAlias = ReplayRequest | SnapshotRequest | StatusRequest | RollRequest
+Request: TypeAlias = ReplayRequest | SnapshotRequest | StatusRequest | Command
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="request")])
 
 
@@ -88,18 +79,6 @@ class ErrorCode(StrEnum):
     BAD_REQUEST = "bad_request"
     WRONG_EPOCH = "wrong_epoch"
     REFUSED = "refused"
-
-
-class ReplyHeader(Document):
-    """What every reply begins with."""
-
-    reply: Literal["replay", "snapshot", "status", "roll", "error"]
-    id: RequestId
-    schema_version: Version
-    station: Station
-    epoch: Epoch
-    oldest: int = Field(ge=1)
-    head: int = Field(ge=0)
 
 
 class ReplayReply(ReplyHeader):
@@ -133,6 +112,8 @@ class Snapshot(Document):
     """Last engine.activated event; null when there was none."""
     stop_request: StopRequestPayload | None
     """Stop request that waits for its acknowledgement; null when none does."""
+    is_bypassed: bool = False
+    """True while the stop rules are bypassed: no stop is asked for."""
 
 
 class SnapshotReply(ReplyHeader):
@@ -157,16 +138,12 @@ class StatusReply(ReplyHeader):
     requests_refused: Count
     clients_refused: Count = 0
     """tcp connections refused since it started, for a key that is not allowed."""
-
-
-class RollReply(ReplyHeader):
-    """The roll begins."""
-
-    reply: Literal["roll"] = "roll"
-    roll_id: Name
-    first_line: int = Field(ge=0)
-    """Web line from which on the cloth is the new roll's, a row of scores later at most; its roll.start comes once the
-    cloth before it is scored."""
+    requests_malformed: Count = 0
+    """Of the refused requests, those that were none."""
+    commands: Count = 0
+    """Commands since it started, those sent again not counted."""
+    commands_refused: Count = 0
+    """Of these, the refused ones."""
 
 
 class ErrorReply(ReplyHeader):
@@ -177,7 +154,9 @@ class ErrorReply(ReplyHeader):
     message: str
 
 
-Reply: TypeAlias = ReplayReply | SnapshotReply | StatusReply | RollReply | ErrorReply
+Reply: TypeAlias = (
+    ReplayReply | SnapshotReply | StatusReply | RollReply | RecipeReply | AcknowledgeReply | BypassReply | ErrorReply
+)
 _REPLY: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="reply")])
 
 

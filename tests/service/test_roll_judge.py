@@ -19,8 +19,9 @@ from glass_edge.config.output import OutputSettings
 from glass_edge.config.stop_rule import StopSettings
 from glass_edge.config.web import WebSettings
 from glass_edge.engine.bundle import Bundle
+from glass_edge.events.commands import change_roll
 from glass_edge.events.errors import NoAnswerError
-from glass_edge.events.requester import request_roll, request_status
+from glass_edge.events.requester import request_status
 from glass_edge.fabric.geometry import ClothSpan, WebScale
 from glass_edge.fabric.grading import points_per_100_m2
 from glass_edge.fabric.roll import Roll, RollTotals, WidthFigures
@@ -98,17 +99,17 @@ def test_a_roll_is_changed_over_the_socket_without_losing_a_line(tmp_path: Path,
     reports: list[RollReport] = []
     with station_in(tmp_path, f"ipc://{sockets}/e", endpoint) as station:
         with pytest.raises(NoAnswerError, match="no roll is running"):
-            request_roll(endpoint, "R-2")
+            change_roll(endpoint, "R-2")
         thread = _inspect_meanwhile(station, job(camera, bundle, JudgeRules(TABLE)), reports)
         deadline_s = time.monotonic() + 30
         while request_status(endpoint).head < 5 and time.monotonic() < deadline_s:
             time.sleep(0.02)
         time.sleep(0.5)
         with pytest.raises(NoAnswerError, match="R-1 is open already"):
-            request_roll(endpoint, "R-1")
-        answer = request_roll(endpoint, "R-2")
+            change_roll(endpoint, "R-1")
+        answer = change_roll(endpoint, "R-2")
         with pytest.raises(NoAnswerError, match="R-2 is open already"):
-            request_roll(endpoint, "R-2")
+            change_roll(endpoint, "R-2")
         thread.join(60)
     events = journal_events(tmp_path / "events.journal")
     starts = [event for event in events if event["kind"] == "roll.start"]
@@ -128,7 +129,7 @@ def test_commands_are_not_taken_over_tcp(tmp_path: Path, sockets: Path, bundle: 
         station_in(tmp_path, "tcp://127.0.0.1:*", "tcp://127.0.0.1:*") as station,
         pytest.raises(NoAnswerError, match="ipc:// endpoint only"),
     ):
-        request_roll(station.publisher.request_endpoint, "R-2")
+        change_roll(station.publisher.request_endpoint, "R-2")
 
 
 def test_cloth_that_cannot_be_graded_is_told_once_and_the_width_is_the_mean() -> None:
