@@ -2,8 +2,9 @@
 
 Promises: events are delivered one after the other, in order, and committed after their side effect; one that fails is
 tried again, with growing pauses, until it is delivered, refused for good (then it is kept in the file of refused
-events) or the end is asked for; it is never passed over. What the station no longer keeps and new journals are told and
-followed. The end comes within the sink's longest step, and what was not committed comes again.
+events) or the end is asked for; it is never passed over. A sink that takes many at once gets those that are there, and
+waits for no more. What the station no longer keeps and new journals are told and followed. The end comes within the
+sink's longest step, and what was not committed comes again.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from glass_edge.adapters.backoff import Backoff
 from glass_edge.adapters.dead_letters import DeadLetters
 from glass_edge.adapters.repeated_log import RepeatedLog
-from glass_edge.adapters.sink import PermanentError, RetryableError, Sink
+from glass_edge.adapters.sink import BatchSink, PermanentError, RetryableError, Sink
 from glass_edge.adapters.status_file import AdapterState, StatusFile
 from glass_edge.config.adapters import RetrySettings
-from glass_edge.errors import InputError
+from glass_edge.errors import GlassEdgeError, InputError
 from glass_edge.events.client import EventClient, Item, Received
 from glass_edge.events.sequencer import EpochChanged, Lost
 from glass_edge.events.text import describe_notice
@@ -54,6 +55,7 @@ class Runner:
     ) -> None:
         self._client = client
         self._sink = sink
+        self._batch_sink = sink if isinstance(sink, BatchSink) else None
         self._letters = letters
         self._status = status
         self._log = log
@@ -89,10 +91,30 @@ class Runner:
             if is_silent:
                 self._log.tell("silent", "the station is not heard; start it, or correct the endpoints in 'source'")
             self._status.set(state=state, is_behind=self._client.is_behind, station=self._client.station)
-        elif isinstance(item, Received):
-            self._deliver(item)
-        else:
+        elif not isinstance(item, Received):
             self._tell(item)
+        elif self._batch_sink is not None:
+            self._take_batch(self._batch_sink, item)
+        else:
+            self._deliver(item)
+
+    def _take_batch(self, sink: BatchSink, first: Received) -> None:
+        """Deliver `first` with what is there behind it, and take what ended the batch, if anything did."""
+        batch, notice, problem = [first], None, None
+        try:
+            while len(batch) < sink.most_events:
+                item = self._client.receive(0)
+                if not isinstance(item, Received):
+                    notice = item
+                    break
+                batch.append(item)
+        except GlassEdgeError as error:
+            problem = error  # what came before it is delivered first
+        is_done = self._deliver_batch(sink, batch)
+        if problem is not None:
+            raise problem
+        if is_done and notice is not None:
+            self._tell(notice)
 
     def _tell(self, notice: Lost | EpochChanged) -> None:
         text = describe_notice(notice)
@@ -105,7 +127,21 @@ class Runner:
         self._status.failed(now.state, text)
         self._until_done(lambda: self._sink.told(notice))
 
-    def _deliver(self, received: Received) -> None:
+    def _deliver_batch(self, sink: BatchSink, batch: Sequence[Received]) -> bool:
+        """Deliver a batch; False when the end was asked for before."""
+        try:
+            is_done = self._until_done(lambda: sink.handle_many(batch))
+        except PermanentError:
+            return all(self._deliver(received) for received in batch)  # only one of them may be refused
+        last = batch[-1].event
+        if not is_done or not self._until_done(lambda: self._client.commit(last)):
+            return False
+        self._status.set(delivered=self._status.now.delivered + len(batch), is_behind=self._client.is_behind)
+        self._status.delivered(last)
+        return True
+
+    def _deliver(self, received: Received) -> bool:
+        """Deliver an event, or keep it among the refused ones; False when the end was asked for before."""
         event = received.event
         try:
             is_done, refused = self._until_done(lambda: self._sink.handle(received)), False
@@ -115,12 +151,13 @@ class Runner:
             self._status.failed(self._status.now.state, reason)
             is_done = self._until_done(lambda: self._letters.append(received, reason))
         if not is_done or not self._until_done(lambda: self._client.commit(event)):
-            return  # asked to stop: the event comes again
+            return False  # asked to stop: the event comes again
         now = self._status.now
         self._status.set(
             delivered=now.delivered + (not refused), refused=now.refused + refused, is_behind=self._client.is_behind
         )
         self._status.delivered(event)
+        return True
 
     def _until_done(self, work: Callable[[], None]) -> bool:
         """Try until `work` succeeds; False when the end was asked for before."""

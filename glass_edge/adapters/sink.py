@@ -6,7 +6,8 @@ says what to do.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 from glass_edge.errors import GlassEdgeError
 from glass_edge.events.client import Received
@@ -46,3 +47,19 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Let go of what it holds."""
+
+
+@runtime_checkable
+class BatchSink(Sink, Protocol):
+    """A sink to which many events at once are cheaper than one by one."""
+
+    most_events: int
+    """Most events it takes at once."""
+
+    def handle_many(self, batch: Sequence[Received]) -> None:
+        """Deliver events that follow each other, all or none; the side effects are durable when this returns.
+
+        Raises:
+            RetryableError: none was delivered; try again later.
+            PermanentError: none was delivered, and one of them never will be; `handle` will tell which.
+        """
