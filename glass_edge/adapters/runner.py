@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from glass_edge.adapters.backoff import Backoff
 from glass_edge.adapters.dead_letters import DeadLetters
 from glass_edge.adapters.repeated_log import RepeatedLog
-from glass_edge.adapters.sink import BatchSink, PermanentError, RetryableError, Sink
+from glass_edge.adapters.sink import AttentiveSink, BatchSink, PermanentError, RetryableError, Sink
 from glass_edge.adapters.status_file import AdapterState, StatusFile
 from glass_edge.config.adapters import RetrySettings
 from glass_edge.errors import GlassEdgeError, InputError
@@ -56,6 +56,7 @@ class Runner:
         self._client = client
         self._sink = sink
         self._batch_sink = sink if isinstance(sink, BatchSink) else None
+        self._attentive_sink = sink if isinstance(sink, AttentiveSink) else None
         self._letters = letters
         self._status = status
         self._log = log
@@ -85,18 +86,31 @@ class Runner:
 
     def _take(self, item: Item | None) -> None:
         if item is None:
-            is_silent = min(self._client.silent_s, time.monotonic() - self._begun_s) > _SILENCE_S
-            is_heard = self._client.station is not None and not is_silent
-            state = AdapterState.FOLLOWING if is_heard else AdapterState.WAITING
-            if is_silent:
-                self._log.tell("silent", "the station is not heard; start it, or correct the endpoints in 'source'")
-            self._status.set(state=state, is_behind=self._client.is_behind, station=self._client.station)
+            self._take_nothing()
         elif not isinstance(item, Received):
             self._tell(item)
         elif self._batch_sink is not None:
             self._take_batch(self._batch_sink, item)
         else:
             self._deliver(item)
+
+    def _take_nothing(self) -> None:
+        is_silent = min(self._client.silent_s, time.monotonic() - self._begun_s) > _SILENCE_S
+        is_heard = self._client.station is not None and not is_silent
+        state, problem = (AdapterState.FOLLOWING if is_heard else AdapterState.WAITING), None
+        if is_silent:
+            self._log.tell("silent", "the station is not heard; start it, or correct the endpoints in 'source'")
+        if self._attentive_sink is not None:
+            try:
+                self._attentive_sink.idle(is_heard=is_heard)
+            except RetryableError as error:
+                state, problem = AdapterState.RETRYING, str(error)
+        place = {"is_behind": self._client.is_behind, "station": self._client.station}
+        if problem is None:
+            self._status.set(state=state, **place)
+        else:
+            self._status.failed(state, problem, **place)
+            self._log.tell(f"retry {problem}", f"{problem} (tried again)")
 
     def _take_batch(self, sink: BatchSink, first: Received) -> None:
         """Deliver `first` with what is there behind it, and take what ended the batch, if anything did."""

@@ -63,3 +63,15 @@ class BatchSink(Sink, Protocol):
             RetryableError: none was delivered; try again later.
             PermanentError: none was delivered, and one of them never will be; `handle` will tell which.
         """
+
+
+@runtime_checkable
+class AttentiveSink(Sink, Protocol):
+    """A sink that shows something also while no event comes."""
+
+    def idle(self, *, is_heard: bool) -> None:
+        """No event came for a moment; `is_heard`: the station lives.
+
+        Raises:
+            RetryableError: the receiver is away; it is told as the adapter's state, and nothing is held up.
+        """

@@ -114,9 +114,9 @@ class StatusFile:
             state=AdapterState.FOLLOWING,
         )
 
-    def failed(self, state: AdapterState, text: str) -> None:
-        """Something went wrong."""
-        self.set(state=state, last_error=LastError(stamp_utc=datetime.now(UTC), text=text))
+    def failed(self, state: AdapterState, text: str, **changes: object) -> None:
+        """Something went wrong; with other fields that change."""
+        self.set(state=state, last_error=LastError(stamp_utc=datetime.now(UTC), text=text), **changes)
 
     def write(self) -> None:
         """Write the file now."""

@@ -196,3 +196,34 @@ def test_without_a_station_it_waits_and_says_so(short_path: Path) -> None:
         eventually((short_path / "state/status.json").exists, "a state")
         assert running.status()["state"] == "waiting"
         assert running.status()["station"] is None
+
+
+class Display(Recorder):
+    """Shows whether the station lives, and may be away itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[bool] = []
+        self.is_away = False
+
+    def idle(self, *, is_heard: bool) -> None:
+        self.heard.append(is_heard)
+        if self.is_away:
+            raise RetryableError("the display is away; start it")
+
+
+def test_a_sink_is_told_whether_the_station_lives_and_holds_nothing_up(short_path: Path) -> None:
+    sink = Display()
+    sink.is_away = True
+    with Running(short_path, sink) as running:
+        eventually(lambda: running.status()["state"] == "retrying", "the state of a display that is away")
+        assert running.status()["last_error"]["text"] == "the display is away; start it"
+        with Publisher(ipc_settings(short_path), "loom1") as publisher:
+            publisher.emit(idle_draft())
+            eventually(lambda: seqs(sink.events) == [1], "the event, all the same")
+            eventually(lambda: sink.heard[-1:] == [True], "the station was heard")
+            sink.is_away = False
+            eventually(lambda: running.status()["state"] == "following", "the end of its trouble")
+        eventually(lambda: sink.heard[-1] is False, "the station is gone")
+        eventually(lambda: running.status()["state"] == "waiting", "the station is waited for")
+    assert sink.heard[0] is False
