@@ -21,6 +21,7 @@ from glass_edge.inspection.parameters import StyleParameters
 from glass_edge.inspection.run_state import RunState
 from glass_edge.inspection.score_strip import ScoreStrip
 from glass_edge.inspection.sink import InspectionSink, Segment
+from glass_edge.inspection.turns import StageTurns
 
 STRIDE_PX = 4
 THRESHOLD = 2.0
@@ -101,6 +102,7 @@ def defect_stage(feed: Feed, sink: InspectionSink, scale: WebScale, **settings: 
         blocks,  # type: ignore[arg-type]
         sink,
         RunState(0.0),
+        StageTurns(),
         roll_id="endless",
         style=style,
         stride_px=STRIDE_PX,

@@ -26,6 +26,7 @@ from glass_edge.inspection.coverage import GapReason
 from glass_edge.inspection.messages import Arrival, MissedLines
 from glass_edge.inspection.run_state import RunState
 from glass_edge.inspection.sink import Fault
+from glass_edge.inspection.turns import StageTurns
 
 _POLL_S = 0.05
 _MAX_FAULTS = 100
@@ -39,6 +40,7 @@ class CameraStage:
         engine_channels: 1 or 3; an RGB camera before a grey engine is refused.
         outbox: bounded queue to the inference thread.
         state: flags of the run.
+        turns: counts the turns of the loop.
         live: the camera cannot wait; False for replays.
         read_timeout_s: longest wait for a block before a stop request is looked for.
     """
@@ -49,6 +51,7 @@ class CameraStage:
         engine_channels: int,
         outbox: queue.Queue[Arrival],
         state: RunState,
+        turns: StageTurns,
         *,
         live: bool,
         read_timeout_s: float,
@@ -57,6 +60,7 @@ class CameraStage:
         self._engine_channels = engine_channels
         self._outbox = outbox
         self._state = state
+        self._turns = turns
         self._live = live
         self._read_timeout_s = read_timeout_s
         self._next_line: int | None = None
@@ -88,6 +92,7 @@ class CameraStage:
 
     def _read_all(self, camera: Camera) -> None:
         while not self._state.stop.is_set():
+            self._turns.camera += 1
             try:
                 block = camera.read(self._read_timeout_s)
             except EndOfLinesError as end:
@@ -168,6 +173,7 @@ class CameraStage:
     def _offer(self, block: LineBlock) -> None:
         arrival = Arrival(block, tuple(self._missed), tuple(self._faults))
         while True:
+            self._turns.camera += 1
             try:
                 self._outbox.put(arrival, block=not self._live, timeout=_POLL_S)
             except queue.Full:

@@ -41,6 +41,7 @@ from glass_edge.inspection.selvedge_zone import lower_selvedges
 from glass_edge.inspection.sink import Fault, InspectionSink, Latency, Progress
 from glass_edge.inspection.smoothing import StripSmoother
 from glass_edge.inspection.tracker import DefectRules, DefectTracker
+from glass_edge.inspection.turns import TURN_S, StageTurns
 from glass_edge.inspection.web_speed import WebSpeed
 
 
@@ -52,6 +53,7 @@ class DefectStage:
         block_queue: the queue before the inference thread; only its length is read.
         sink: receives everything.
         state: flags and counters of the run.
+        turns: counts the turns of the loop.
         roll_id: name of the roll.
         style: parameters of the bundle.
         stride_px: pixels of a score cell.
@@ -65,6 +67,7 @@ class DefectStage:
         block_queue: queue.Queue[Arrival],
         sink: InspectionSink,
         state: RunState,
+        turns: StageTurns,
         *,
         roll_id: str,
         style: StyleParameters,
@@ -76,6 +79,7 @@ class DefectStage:
         self._block_queue = block_queue
         self._sink = sink
         self._state = state
+        self._turns = turns
         self._first_roll_id = self._roll_id = roll_id
         self._changes = state.roll_changes
         self._cut_mark_id = 0
@@ -125,8 +129,10 @@ class DefectStage:
     def _work(self) -> None:
         next_progress_s = time.monotonic() + self._settings.progress_s
         while not self._input_ended:
+            self._turns.defects += 1
+            wait_s = min(TURN_S, max(0.0, next_progress_s - time.monotonic()))
             try:
-                message = self._inbox.get(timeout=max(0.0, next_progress_s - time.monotonic()))
+                message = self._inbox.get(timeout=wait_s)
             except queue.Empty:
                 message = None
             if message is not None:

@@ -29,6 +29,7 @@ from glass_edge.inspection.parameters import SpanFinder, StyleParameters
 from glass_edge.inspection.roll_changes import RollChange
 from glass_edge.inspection.run_state import RunState
 from glass_edge.inspection.sink import InspectionSink, Progress
+from glass_edge.inspection.turns import StageTurns
 
 _JOIN_S = 0.2  # so that Ctrl-C reaches a waiting main thread
 
@@ -73,16 +74,24 @@ class InspectionPipeline:
     ) -> None:
         settings = settings or InspectionSettings()
         self._state = RunState(settings.stop_drain_s)
+        self._turns = StageTurns()
         blocks: queue.Queue[Arrival] = queue.Queue(settings.block_queue)
         strips: queue.Queue[ForDefects] = queue.Queue(settings.strip_queue)
         camera_stage = CameraStage(
-            camera, engine.channels, blocks, self._state, live=live, read_timeout_s=settings.read_timeout_s
+            camera,
+            engine.channels,
+            blocks,
+            self._state,
+            self._turns,
+            live=live,
+            read_timeout_s=settings.read_timeout_s,
         )
         inference_stage = InferenceStage(
             engine,
             blocks,
             strips,
             self._state,
+            self._turns,
             cloth=cloth,
             selvedge_margin_mm=selvedge_margin_mm,
             wander_mm=wander_mm,
@@ -95,6 +104,7 @@ class InspectionPipeline:
             blocks,
             sink,
             self._state,
+            self._turns,
             roll_id=roll_id,
             style=style,
             stride_px=engine.score_stride_px,
@@ -132,6 +142,14 @@ class InspectionPipeline:
     def is_running(self) -> bool:
         """True while any thread is alive."""
         return any(thread.is_alive() for thread in self._threads)
+
+    @property
+    def turns(self) -> dict[str, int]:
+        """How often each stage that has not ended turned, by its name: all beyond 0 once the camera is open.
+
+        A stage whose number stays the same for longer than its longest piece of work is stuck.
+        """
+        return {thread.name: getattr(self._turns, thread.name) for thread in self._threads if thread.is_alive()}
 
     @property
     def progress(self) -> Progress:
