@@ -1,35 +1,29 @@
 """The tile and inference thread: blocks in, score strips out.
 
 Promises: every line taken in leaves this thread exactly once and in order, in a `ScoreStrip` or as `MissedLines`, also
-when the engine or anything else fails; engines are used in this thread only; the last message is `EndOfRun` and always
-comes; after a failure the input is still emptied, so that the camera thread never hangs. Another engine takes over
-without waiting for anything: it comes ready, and the one before is closed in a thread of its own.
+when the engine or anything else fails; the engine is entered, used and left in this thread only; the last message is
+`EndOfRun` and always comes; after a failure the input is still emptied, so that the camera thread never hangs.
 """
 
 from __future__ import annotations
 
 import contextlib
 import queue
-import threading
 import time
-from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from glass_edge.acquisition.camera import LineBlock
 from glass_edge.config.inspection import InspectionSettings
 from glass_edge.engine.base import Engine, EngineError
 from glass_edge.errors import InputError
 from glass_edge.fabric.geometry import ClothSpan, WebScale
-from glass_edge.inspection.cloth_place import ClothPlace, PlaceTrack
+from glass_edge.inspection.cloth_place import ClothPlace
 from glass_edge.inspection.coverage import GapReason
-from glass_edge.inspection.handover import Handover
 from glass_edge.inspection.messages import (
     Arrival,
     ClothMoved,
     EndOfRun,
-    EngineTakesOver,
     ForDefects,
     LinesSeen,
     MissedLines,
@@ -43,17 +37,14 @@ from glass_edge.inspection.segment_head import SegmentHead
 from glass_edge.inspection.selvedge_follower import SelvedgeFollower
 from glass_edge.inspection.sink import Fault, Segment
 from glass_edge.inspection.strip_scorer import Scored, StripScorer
-from glass_edge.inspection.tile_plan import TileGeometry
 from glass_edge.inspection.turns import TURN_S, StageTurns
-
-_NO_END = 1 << 62
 
 
 class InferenceStage:
     """Body of the inference thread.
 
     Args:
-        engine: to begin with, not yet entered; entered and left here, as are those that take over later.
+        engine: not yet entered.
         inbox, outbox: bounded queues from the camera thread and to the defects thread.
         state: flags of the run.
         turns: counts the turns of the loop.
@@ -88,20 +79,13 @@ class InferenceStage:
         self._scale = scale
         self._margin_mm = selvedge_margin_mm
         self._settings = settings
+        self._halo_px = halo_px
         self._wander_mm = wander_mm
-        self._cloth = cloth
-        self._head = SegmentHead(cloth if isinstance(cloth, ClothSpan) else self._find, settings.span_lines)
+        self._head = SegmentHead(cloth, settings.span_lines)
         self._follower: SelvedgeFollower | None = None
         if wander_mm > 0 and not isinstance(cloth, ClothSpan):
-            self._follower = SelvedgeFollower(self._find, settings.follow_lines)
-        self._scorer = self._scorer_of(engine, halo_px)
-        self._places = PlaceTrack()  # of the open segment
-        self._line_shape = (0, 0)  # width and channels of its lines
-        self._changes = state.engine_changes
-        self._next_scorer: StripScorer | None = None
-        self._handover: Handover | None = None  # to the next scorer
-        self._tiles_before = 0  # scored by engines before
-        self._closing: list[threading.Thread] = []
+            self._follower = SelvedgeFollower(cloth, settings.follow_lines)
+        self._scorer = StripScorer(engine, halo_px=halo_px, advance_px=settings.advance_px, batch=settings.batch)
         self._source = ""
         self._received_line: int | None = None  # after the last line taken in
         self._delivered_line: int | None = None  # after the last line handed on
@@ -113,9 +97,7 @@ class InferenceStage:
     def run(self) -> None:
         """Work until the input ends; failures go to the run's state."""
         try:
-            self._engine.__enter__()
-            with contextlib.ExitStack() as leaving:
-                leaving.callback(self._close_engines)
+            with self._engine:
                 self._state.started_monotonic_s = time.monotonic()
                 self._state.engine_ready.set()
                 self._work()
@@ -136,7 +118,7 @@ class InferenceStage:
                 # Nothing to overlap with: hand out what is in flight instead of letting it lie until the next block.
                 if self._scorer.plan is not None:
                     begun = time.monotonic()
-                    self._deliver((self._handover or self._scorer).drain())
+                    self._deliver(self._scorer.drain())
                     self._count(begun)
                 arrival = self._untaken = self._wait_for_arrival()
             if self._state.drain_expired():
@@ -156,7 +138,7 @@ class InferenceStage:
 
     def _count(self, begun_s: float) -> None:
         self._state.inference.busy_s += time.monotonic() - begun_s
-        self._state.inference.tiles = self._tiles_before + self._scorer.tiles_scored
+        self._state.inference.tiles = self._scorer.tiles_scored
 
     def _take(self, arrival: Arrival) -> None:
         block = arrival.block
@@ -171,7 +153,7 @@ class InferenceStage:
         for fault in arrival.faults:
             self._outbox.put(fault)
         for missed in arrival.missed:
-            self._miss_between(missed)
+            self._miss(missed)
         if block is None:
             self._input_ended = True
             return
@@ -194,198 +176,84 @@ class InferenceStage:
     def _start_segment(self) -> None:
         """Look for the cloth in the head; either a segment starts, or the searched lines are a gap."""
         first_line = self._head.first_line
-        while (change := self._changes.next) is not None and change.line <= first_line:
-            self._take_over(first_line)
         found = self._head.find_cloth()
         if isinstance(found, MissedLines):
             if not self._cloth_was_missing:
                 self._outbox.put(Fault("no_cloth_found", f"from line {first_line}: {found.detail}"))
             self._cloth_was_missing = True
-            self._miss_between(found)
+            self._miss(found)
             return
         self._cloth_was_missing = False
-        self._line_shape = width, channels = self._head.line_shape
-        inspected = self._inspected(found, self._scorer.geometry)
+        width, channels = self._head.line_shape
+        inspected = self._inspected(found, width)
+        covered = inspected
         if self._follower is not None:
             self._follower.begin(first_line, found)
-        self._places.begin(ClothPlace(first_line, found, inspected))
-        plan = self._scorer.begin(first_line, width, channels, self._covered(found, self._scorer.geometry))
+            covered = followed_span(
+                inspected,
+                found,
+                width,
+                self._wander_mm,
+                self._scale,
+                halo_px=self._halo_px,
+                stride_px=self._engine.score_stride_px,
+            )
+        plan = self._scorer.begin(first_line, width, channels, covered)
         self._outbox.put(SegmentStart(Segment(first_line, found, inspected, self._source), plan.first_cell, width))
         for seen in self._head.take_all():
             self._take_lines(seen)
 
-    def _inspected(self, cloth: ClothSpan, tiles: TileGeometry) -> ClothSpan:
-        width = self._line_shape[0]
-        halo, stride = tiles.halo_px, tiles.stride_px
-        return inspected_span(cloth, width, self._margin_mm, self._scale, halo_px=halo, stride_px=stride)
-
-    def _covered(self, cloth: ClothSpan, tiles: TileGeometry) -> ClothSpan:
-        """What the tiles must reach so that cloth that lies at `cloth` may wander."""
-        inspected = self._inspected(cloth, tiles)
-        if self._follower is None:
-            return inspected
-        width, wander_mm = self._line_shape[0], self._wander_mm
-        halo, stride = tiles.halo_px, tiles.stride_px
-        return followed_span(inspected, cloth, width, wander_mm, self._scale, halo_px=halo, stride_px=stride)
+    def _inspected(self, cloth: ClothSpan, width_px: int) -> ClothSpan:
+        stride = self._engine.score_stride_px
+        return inspected_span(cloth, width_px, self._margin_mm, self._scale, halo_px=self._halo_px, stride_px=stride)
 
     def _feed(self, seen: LinesSeen) -> LinesSeen | None:
         """Lines to the open segment; what is left of them where it ended because the cloth went away."""
         rest: LinesSeen | None = seen
         while rest is not None:
-            if not self._hand_over(rest.first_line):
-                self._end_strip()
-                return rest
-            piece, rest = rest.cut(self._lines_together(rest.first_line))
+            piece, rest = rest, None
+            if self._follower is not None:
+                piece, rest = piece.cut(self._follower.lines_to_look(piece.first_line))
             self._outbox.put(piece)
-            self._deliver((self._handover or self._scorer).push(piece.lines))
-            if self._handover is not None and self._handover.is_over:
-                self._finish_handover(self._handover)
+            self._deliver(self._scorer.push(piece.lines))
             if self._follower is not None and not self._follow(self._follower, piece):
-                self._end_strip()
+                self._deliver(self._scorer.end())
+                self._outbox.put(SegmentEnd())
                 return rest
         return None
-
-    def _lines_together(self, line: int) -> int:
-        """Lines from `line` on until something is to be done before the next."""
-        looks = [] if self._follower is None else [self._follower.lines_to_look(line)]
-        if self._handover is not None and not self._handover.has_begun:
-            looks.append(self._handover.start_line - line)
-        return min(looks, default=_NO_END)
-
-    def _hand_over(self, line: int) -> bool:
-        """Let an engine that is due begin, the lines before `line` being taken; False: this segment has no columns for
-        it, and must end.
-        """
-        change = self._changes.next
-        if change is None:
-            return True
-        if self._handover is None or self._next_scorer is None:
-            self._next_scorer = self._scorer_of(change.ready.engine, change.ready.active.parameters.halo_px)
-            self._handover = Handover(self._scorer, self._next_scorer, change.line)
-        if self._handover.has_begun or line < self._handover.start_line:
-            return True
-        tiles = self._next_scorer.geometry
-        begin, *moves = self._places.since(self._handover.start_line)
-        try:
-            covered = self._covered(begin.cloth, tiles)
-            for place in moves:  # seen since: the cloth moved before the change was asked for
-                inspected = self._inspected(place.cloth, tiles)
-                covered = ClothSpan(
-                    min(covered.left_px, inspected.left_px), max(covered.right_px, inspected.right_px)
-                )
-            self._handover.begin(*self._line_shape, covered)
-        except InputError as error:
-            self._outbox.put(Fault("web_moved", f"to line {line}: another engine cannot take over here: {error}"))
-            return False
-        return True
-
-    def _finish_handover(self, handover: Handover) -> None:
-        """The old engine has scored what is its own; the new one goes on."""
-        scorer, line, width = self._next_scorer, handover.line, self._line_shape[0]
-        assert scorer is not None and scorer.plan is not None
-        first_cell = scorer.plan.first_cell
-        self._deliver(handover.end_old())
-        places = [
-            replace(place, inspected=self._inspected(place.cloth, scorer.geometry)) for place in self._places.since(line)
-        ]
-        segment = Segment(line, places[0].cloth, places[0].inspected, self._source)
-        self._handover = self._next_scorer = None
-        self._take_over(line, scorer, SegmentStart(segment, first_cell, width), tuple(places))
-        self._deliver(handover.take_new())
-
-    def _take_over(
-        self,
-        line: int,
-        scorer: StripScorer | None = None,
-        start: SegmentStart | None = None,
-        places: tuple[ClothPlace, ...] = (),
-    ) -> None:
-        """From `line` on the engine that is due decides; `scorer` where it has begun."""
-        change = self._changes.take()
-        ready, before = change.ready, self._engine
-        self._tiles_before += self._scorer.tiles_scored
-        self._engine, self._cloth = ready.engine, ready.cloth
-        self._scorer = scorer or self._scorer_of(ready.engine, ready.active.parameters.halo_px)
-        self._failures_in_a_row = 0
-        self._outbox.put(EngineTakesOver(line, ready.active, change.ends_roll, start, places))
-        closing = threading.Thread(target=self._close, args=(before,), name="engine-close", daemon=True)
-        closing.start()
-        self._closing = [thread for thread in self._closing if thread.is_alive()] + [closing]
-
-    def _close(self, engine: Engine) -> None:
-        try:
-            engine.__exit__(None, None, None)
-        except Exception as error:  # noqa: BLE001 - told; the engine that runs is another one
-            self._outbox.put(Fault("engine_error", f"the engine before was not closed: {error}"))
-
-    def _close_engines(self) -> None:
-        """End of the run: the engine that decides and those that never did."""
-        with contextlib.ExitStack() as leaving:
-            leaving.push(self._engine)
-            for ready in self._changes.close():
-                leaving.push(ready.engine)
-            for thread in self._closing:
-                thread.join()
-
-    def _scorer_of(self, engine: Engine, halo_px: int) -> StripScorer:
-        settings = self._settings
-        return StripScorer(engine, halo_px=halo_px, advance_px=settings.advance_px, batch=settings.batch)
-
-    def _find(self, lines: NDArray[np.uint8]) -> ClothSpan:
-        """The cloth in `lines`, as the engine that decides needs it."""
-        assert not isinstance(self._cloth, ClothSpan)
-        return self._cloth(lines)
 
     def _follow(self, follower: SelvedgeFollower, piece: LinesSeen) -> bool:
         """Tell where the cloth is now; False when it is where no tile is, or nowhere."""
         moved = follower.see(piece)
-        line = piece.first_line + len(piece.lines)
+        line, width = piece.first_line + len(piece.lines), piece.lines.shape[1]
         if follower.is_lost:
             self._outbox.put(Fault("no_cloth_found", f"to line {line}: the cloth is not seen any more"))
             return False
         if moved is None:
             return True
+        assert self._scorer.plan is not None
+        covered = self._scorer.plan.span
         try:
-            inspected, is_covered = self._inspected(moved, self._scorer.geometry), self._reach(moved)
+            inspected = self._inspected(moved, width)
         except InputError as error:
             self._outbox.put(Fault("web_moved", f"to line {line}: {error}"))
             return False
-        if not is_covered:
+        if inspected.left_px < covered.left_px or inspected.right_px > covered.right_px:
             told = (
                 f"the web wandered by more than wander_mm = {self._wander_mm:g} since its selvedges were looked for "
                 f"last; they are looked for again from line {line} on, and the halo before and behind is not inspected"
             )
             self._outbox.put(Fault("web_moved", told))
             return False
-        place = ClothPlace(line, moved, inspected)
-        self._places.move(place)
-        self._outbox.put(ClothMoved(place))
-        return True
-
-    def _reach(self, cloth: ClothSpan) -> bool:
-        """Whether the tiles reach all that is to be inspected of `cloth`, those of an engine that takes over too."""
-        for scorer in (self._scorer, self._next_scorer):
-            if scorer is not None and scorer.plan is not None:
-                inspected, covered = self._inspected(cloth, scorer.geometry), scorer.plan.span
-                if inspected.left_px < covered.left_px or inspected.right_px > covered.right_px:
-                    return False
+        self._outbox.put(ClothMoved(ClothPlace(line, moved, inspected)))
         return True
 
     def _end_segment(self) -> None:
         while self._scorer.plan is None and self._head.n_lines:
             self._start_segment()
         if self._scorer.plan is not None:
-            self._end_strip()
-
-    def _end_strip(self) -> None:
-        """The open segment ends with the lines taken so far."""
-        if self._handover is not None and self._handover.reaches:
-            self._finish_handover(self._handover)
-        elif self._handover is not None:
-            self._handover.give_up()
-            self._handover = self._next_scorer = None
-        self._deliver(self._scorer.end())
-        self._outbox.put(SegmentEnd())
+            self._deliver(self._scorer.end())
+            self._outbox.put(SegmentEnd())
 
     def _deliver(self, results: list[Scored]) -> None:
         for result in results:
@@ -408,16 +276,6 @@ class InferenceStage:
             self._miss(MissedLines(result.first_line, result.end_line, reason, problem))
             if self._failures_in_a_row >= self._settings.engine_failures_to_stop:
                 raise EngineError(f"the engine failed {self._failures_in_a_row} times in a row, last: {problem}")
-
-    def _miss_between(self, missed: MissedLines) -> None:
-        """Lines between two segments; an engine that is due within them takes over there."""
-        while (change := self._changes.next) is not None and change.line < missed.end_line:
-            line = max(change.line, missed.first_line)
-            if line > missed.first_line:
-                self._miss(replace(missed, end_line=line))
-                missed = replace(missed, first_line=line)
-            self._take_over(line)
-        self._miss(missed)
 
     def _miss(self, missed: MissedLines) -> None:
         self._outbox.put(missed)

@@ -1,7 +1,7 @@
 """Whether the stages of a run get on.
 
-Promises: a stage that waits for work turns at least every `TURN_S` (the camera's every read time-out); one that is stuck
-in the camera, the engine or the sink does not turn; a standing loom changes nothing in that.
+Promises: a stage that waits for work turns at least every `TURN_S` (the camera's every read time-out); one that is
+stuck in the camera, the engine or the sink does not turn; a standing loom changes nothing in that.
 """
 
 from __future__ import annotations
