@@ -1,4 +1,4 @@
-"""`glass-edge keys`: make CURVE keys, and say which clients may connect to a station over tcp.
+"""`glass-edge keys`: make CURVE keys, and say which clients may connect to a station over tcp, and what they may.
 
 Promises: no key is overwritten; a secret key is never printed.
 """
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from glass_edge.config.events import Role
 
 ClientsOption = Annotated[
     Path, typer.Option(help="Folder of the clients that may connect, allowed_clients of the station.")
@@ -43,11 +45,17 @@ def allow(
     public: Annotated[Path, typer.Argument(metavar="FILE", help="Public key of the client, NAME.key.")],
     *,
     clients: ClientsOption,
+    role: Annotated[
+        Role | None,
+        typer.Option(help="What it may; default: what it may already, observer for a new client.", show_default=False),
+    ] = None,
 ) -> None:
-    """Let a client connect, from now on; a running station need not be started again."""
+    """Let a client connect, or give it another role, from now on; a running station need not be started again."""
     from glass_edge.events.curve_keys import allow as allow_client
+    from glass_edge.events.curve_keys import allowed
 
-    typer.echo(f"{allow_client(public, clients)}: may connect")
+    path = allow_client(public, clients, role)
+    typer.echo(f"{path}: may connect, as {allowed(clients)[path.stem].role}")
 
 
 def revoke(
@@ -65,16 +73,17 @@ def revoke(
 def list_clients(
     *,
     clients: ClientsOption,
-    as_json: Annotated[bool, typer.Option("--json", help="Name and public key as one JSON document.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Names, keys and roles as one JSON document.")] = False,
 ) -> None:
-    """List the clients that may connect, with their public keys."""
+    """List the clients that may connect, with their public keys and roles."""
     from glass_edge.events.curve_keys import allowed
 
-    keys = {name: key.decode() for name, key in allowed(clients).items()}
+    found = allowed(clients)
     if as_json:
-        typer.echo(json.dumps(keys, indent=2))
+        told = {name: {"public_key": client.public.decode(), "role": client.role} for name, client in found.items()}
+        typer.echo(json.dumps(told, indent=2))
         return
-    for name, key in keys.items():
-        typer.echo(f"{name:24} {key}")
-    if not keys:
+    for name, client in found.items():
+        typer.echo(f"{name:24} {client.public.decode()} {client.role}")
+    if not found:
         typer.echo("no client may connect")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
@@ -80,13 +81,29 @@ DEFAULT_HEARTBEAT_S = 5.0
 DEFAULT_TCP_KEEPALIVE_S = 30.0
 
 
+class Role(StrEnum):
+    """What a client may ask a station for; each role may what those before it may."""
+
+    OBSERVER = "observer"
+    """Events, snapshot and status."""
+    CONTROLLER = "controller"
+    """Commands of the running production: roll, recipe of an installed style, acknowledgement, bypass."""
+    ENGINEER = "engineer"
+    """Everything."""
+
+    def includes(self, other: Role) -> bool:
+        """True when this role may what `other` may."""
+        order = list(Role)
+        return order.index(self) >= order.index(other)
+
+
 class CurveSettings(Settings):
     """Encryption of tcp sockets, and who may connect to them (CurveZMQ)."""
 
     server_key: str
     """File with the station's secret key (mode 0600), or credential:NAME for a credential of its systemd unit."""
     allowed_clients: Path
-    """Folder with the public key of each client that may connect, NAME.key."""
+    """Folder with the public key of each client that may connect, NAME.key, and its role."""
 
     def relative_to(self, folder: Path) -> CurveSettings:
         """The same settings with relative paths counted from `folder`."""
@@ -105,7 +122,10 @@ class EventSettings(Settings):
     publish_endpoint: str = DEFAULT_PUBLISH_ENDPOINT
     """Where events are published: ipc:///absolute/path, tcp:// on the loopback interface, or any tcp:// with CURVE."""
     request_endpoint: str = DEFAULT_REQUEST_ENDPOINT
-    """Where clients ask for a replay, the snapshot or the status."""
+    """Where clients ask for a replay, the snapshot or the status, and command the station."""
+    local_role: Role = Role.ENGINEER
+    """What clients on an ipc:// request endpoint may: observer, controller or engineer. The permissions of the socket's
+    folder say who they are."""
     status_s: float = Field(default=60.0, ge=1, le=86400)
     """Time between two status events with speed, width and exposure of a running roll, s."""
     beacon_s: float = Field(default=1.0, ge=0.05, le=60)

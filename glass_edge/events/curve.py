@@ -1,9 +1,9 @@
 """CURVE on tcp sockets: encryption, the station's identity, and the list of clients that may connect.
 
 Promises: only clients whose public key lies in the folder come in, judged at every connection; a key that was taken out
-is noticed; what cannot be read lets nobody in; without a working authenticator nobody comes in either; refusals are
-counted and logged once a minute at most. ipc sockets are left to the permissions of their folder. CurveZMQ: RFC 26
-of ZeroMQ; the authentication protocol: RFC 27, by `zmq.auth` of pyzmq.
+is noticed, and so is another role, within a second; what cannot be read lets nobody in; without a working authenticator
+nobody comes in either; refusals are counted and logged once a minute at most. ipc sockets are left to the permissions
+of their folder. CurveZMQ: RFC 26 of ZeroMQ; the authentication protocol: RFC 27, by `zmq.auth` of pyzmq.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,10 +21,12 @@ from zmq.auth.thread import ThreadAuthenticator
 
 from glass_edge.config.events import TCP_PREFIX, CurveSettings
 from glass_edge.errors import InputError
-from glass_edge.events.curve_keys import ClientKeys, allowed, read_pair
+from glass_edge.events.asker import Asker
+from glass_edge.events.curve_keys import AllowedClient, ClientKeys, allowed, read_pair
 
 _DOMAIN = "glass-edge"
 _TELL_S = 60.0
+_FRESH_S = 1.0
 _LOG = logging.getLogger(__name__)
 
 
@@ -40,7 +43,8 @@ class AllowList:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
-        self._keys = frozenset(allowed(folder).values())
+        self._askers = _by_key(allowed(folder))
+        self._loaded_s = time.monotonic()
         self._was_removed = False
         self._refused = 0
         self._told = 0
@@ -56,11 +60,18 @@ class AllowList:
         del domain  # there is only one
         with self._lock:
             self._reload()
-            if key in self._keys:
+            if key in self._askers:
                 return True
             self._refused += 1
             self._tell(key)
             return False
+
+    def who(self, key: bytes) -> Asker | None:
+        """Name and role of the client with this public key (Z85), None when it may connect no longer."""
+        with self._lock:
+            if time.monotonic() - self._loaded_s > _FRESH_S:
+                self._reload()
+            return self._askers.get(key)
 
     def take_removal(self) -> bool:
         """True when a key was taken out since the last call: its connections must be cut."""
@@ -71,13 +82,14 @@ class AllowList:
 
     def _reload(self) -> None:
         try:
-            keys = frozenset(allowed(self._folder).values())
+            askers = _by_key(allowed(self._folder))
         except InputError as error:
-            if self._keys:
+            if self._askers:
                 _LOG.error("nobody may connect: %s", error)
-            keys = frozenset()
-        self._was_removed = self._was_removed or bool(self._keys - keys)
-        self._keys = keys
+            askers = {}
+        self._was_removed = self._was_removed or bool(self._askers.keys() - askers.keys())
+        self._askers = askers
+        self._loaded_s = time.monotonic()
 
     def _tell(self, key: bytes) -> None:
         now_s = time.monotonic()
@@ -125,6 +137,16 @@ class CurveGuard:
         sock.setsockopt(zmq.CURVE_SECRETKEY, self._pair.secret)
         sock.setsockopt_string(zmq.ZAP_DOMAIN, _DOMAIN)
         sock.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # nobody comes in while nobody answers for it
+
+
+def _by_key(clients: Mapping[str, AllowedClient]) -> dict[bytes, Asker]:
+    """Clients by their key; of one that was copied under several names the name with the least role counts."""
+    askers: dict[bytes, Asker] = {}
+    for name, client in clients.items():
+        known = askers.get(client.public)
+        if known is None or not client.role.includes(known.role):
+            askers[client.public] = Asker(name, client.role)
+    return askers
 
 
 def use_client_keys(sock: zmq.Socket[Any], endpoint: str, keys: ClientKeys | None) -> None:

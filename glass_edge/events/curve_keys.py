@@ -2,7 +2,8 @@
 
 Promises: a secret key is written with mode 0600 and never over another file; one that others may read is refused,
 except a credential that systemd hands over; public files hold no secret; what is no key is refused with the file's
-name. The files are certificates as `zmq.auth` of pyzmq reads and writes them.
+name. The files are certificates as `zmq.auth` of pyzmq reads and writes them; a client's role stands in the metadata of
+its certificate, and one without is an observer's.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import zmq
 import zmq.auth
 from zmq.utils import z85
 
-from glass_edge.config.events import CREDENTIAL_PREFIX
+from glass_edge.config.events import CREDENTIAL_PREFIX, Role
 from glass_edge.errors import InputError
 from glass_edge.files import make_folder, sync_folder, write_bytes
 
@@ -25,6 +26,7 @@ PUBLIC_SUFFIX = ".key"
 SECRET_SUFFIX = ".key_secret"
 _KEY_BYTES = 32
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ROLE = re.compile(r"""\s*role\s*=\s*["']?([^"']*?)["']?\s*""")
 
 
 class KeyPair(NamedTuple):
@@ -39,6 +41,13 @@ class ClientKeys(NamedTuple):
 
     server_public: bytes
     own: KeyPair
+
+
+class AllowedClient(NamedTuple):
+    """A client that may connect: its public key, 40 characters of Z85, and what it may ask for."""
+
+    public: bytes
+    role: Role
 
 
 def make_key_pair(folder: Path, name: str) -> tuple[Path, Path]:
@@ -98,20 +107,31 @@ def read_pair(place: str) -> KeyPair:
     return KeyPair(public, secret)
 
 
-def allow(public: Path, folder: Path) -> Path:
+def allow(public: Path, folder: Path, role: Role | None = None) -> Path:
     """Let the client whose public key is in `public` connect; returns the file made in `folder`.
 
+    Args:
+        public: file of the key, NAME.key.
+        folder: of the allowed clients.
+        role: what it may; None: what it may already, observer for a new client.
+
     Raises:
-        InputError: no public key, or another key is allowed under this name.
+        InputError: no public key, another key is allowed under this name, or the key under another name.
     """
     key = read_public(public)
     name = public.name.removesuffix(PUBLIC_SUFFIX)
     check_name(name)
     make_folder(folder)
+    clients = allowed(folder)
     path = folder / (name + PUBLIC_SUFFIX)
-    if path.exists() and read_public(path) != key:
+    known = clients.get(name)
+    if known is not None and known.public != key:
         raise InputError(f"{path}: another key is allowed as '{name}'; revoke it first, or rename the file")
-    write_bytes(path, _certificate(key))
+    for other, client in clients.items():
+        if client.public == key and other != name:
+            raise InputError(f"{public}: this key is allowed as '{other}'; revoke that first: a client has one name")
+    role = role or (Role.OBSERVER if known is None else known.role)
+    write_bytes(path, _certificate(key, role=role))
     return path
 
 
@@ -132,17 +152,17 @@ def revoke(name: str, folder: Path) -> None:
     sync_folder(folder)
 
 
-def allowed(folder: Path) -> dict[str, bytes]:
-    """Public key of each client in `folder`, by name.
+def allowed(folder: Path) -> dict[str, AllowedClient]:
+    """The clients in `folder`, by name.
 
     Raises:
-        InputError: the folder or a key in it cannot be read.
+        InputError: the folder, a key or a role in it cannot be read.
     """
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix == PUBLIC_SUFFIX)
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror}); give the folder of allowed clients") from error
-    return {path.name.removesuffix(PUBLIC_SUFFIX): read_public(path) for path in paths}
+    return {path.name.removesuffix(PUBLIC_SUFFIX): AllowedClient(read_public(path), _role(path)) for path in paths}
 
 
 def check_name(name: str) -> None:
@@ -151,11 +171,28 @@ def check_name(name: str) -> None:
         raise InputError(f"'{name}' is no name of a key; give a letter or digit, then letters, digits, '.', '_', '-'")
 
 
-def _certificate(public: bytes, secret: bytes | None = None) -> bytes:
-    lines = ["metadata", "curve", f'    public-key = "{public.decode()}"']
+def _certificate(public: bytes, secret: bytes | None = None, role: Role | None = None) -> bytes:
+    lines = ["metadata"]
+    if role is not None:
+        lines.append(f'    role = "{role}"')
+    lines += ["curve", f'    public-key = "{public.decode()}"']
     if secret is not None:
         lines.append(f'    secret-key = "{secret.decode()}"')
     return ("\n".join(lines) + "\n").encode()
+
+
+def _role(path: Path) -> Role:
+    """The `role` in the section `metadata` of a certificate."""
+    section, role = "", Role.OBSERVER
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line[:1].strip():
+            section = line.strip()
+        elif section == "metadata" and (match := _ROLE.fullmatch(line)):
+            try:
+                role = Role(match[1])
+            except ValueError:
+                raise InputError(f"{path}: '{match[1]}' is no role; give {', '.join(Role)}") from None
+    return role
 
 
 def _read(path: Path) -> tuple[bytes, bytes | None]:

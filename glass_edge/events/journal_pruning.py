@@ -2,7 +2,8 @@
 
 Promises: only a run of events from the oldest on goes, so the journal stays gapless; the newest event and the open roll
 from its `roll.start` on stay; what the snapshot still needs of the events that go (the newest status and
-engine.activated, a stop.request without its stop.ack) is carried over to the table `carried`, in the same transaction.
+engine.activated, a stop.request without its stop.ack, the command that last switched the bypass) is carried over to the
+table `carried`, in the same transaction.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ def forget(connection: sqlite3.Connection, seq: int) -> int:
         for kind in (Kind.STATUS, Kind.ENGINE_ACTIVATED):
             _carry_newest(connection, kind, end)
         _carry_stop_request(connection, end)
+        _carry_bypass(connection, end)
         deleted = connection.execute("DELETE FROM events WHERE seq < ?", (end,)).rowcount
         connection.execute("COMMIT")
     except BaseException:
@@ -87,3 +89,21 @@ def _carry_stop_request(connection: sqlite3.Connection, end: int) -> None:
         if isinstance(request, StopRequest) and isinstance(ack, StopAck) and ack.request_id == request.request_id:
             connection.execute("DELETE FROM carried WHERE kind = ?", (Kind.STOP_REQUEST,))
             return
+
+
+def newest_bypass(connection: sqlite3.Connection, before_seq: int | None = None) -> tuple[int, str] | None:
+    """Seq and document of the newest accepted command that switched the bypass; None without one."""
+    row = connection.execute(
+        "SELECT seq, document FROM events WHERE kind = ?1 AND (?2 IS NULL OR seq < ?2)"
+        " AND json_extract(document, '$.payload.accepted')"
+        " AND json_extract(document, '$.payload.is_on') IS NOT NULL ORDER BY seq DESC LIMIT 1",
+        (Kind.COMMAND, before_seq),
+    ).fetchone()
+    return None if row is None else (int(row[0]), str(row[1]))
+
+
+def _carry_bypass(connection: sqlite3.Connection, end: int) -> None:
+    if (found := newest_bypass(connection, end)) is not None:
+        connection.execute(
+            "INSERT OR REPLACE INTO carried (kind, seq, document) VALUES (?, ?, ?)", (Kind.COMMAND, *found)
+        )

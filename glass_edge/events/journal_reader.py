@@ -17,7 +17,8 @@ from typing import Self
 
 from glass_edge.events.errors import JournalError
 from glass_edge.events.journal_file import open_for_reading, read_identity, remedy
-from glass_edge.events.schema import format_stamp
+from glass_edge.events.journal_pruning import newest_bypass
+from glass_edge.events.schema import Kind, format_stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,14 @@ class JournalReader:
                 if row is not None:
                     found.append(StoredEvent(*row))
         return sorted(found, key=lambda event: event.seq)
+
+    def last_bypass(self) -> StoredEvent | None:
+        """The last accepted command that switched the bypass; also one that was carried over."""
+        with self._guard(), self._moment():
+            row = newest_bypass(self._connection)
+            carried = {kind: (seq, document) for kind, seq, document in carried_events(self._connection)}
+        row = row or carried.get(Kind.COMMAND)
+        return None if row is None else StoredEvent(*row)
 
     def of_kind_after(self, kind: str, seq: int) -> list[StoredEvent]:
         """All events of `kind` later than `seq`, in order."""

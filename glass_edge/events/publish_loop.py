@@ -14,15 +14,18 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import zmq
 
 from glass_edge.config.events import EventSettings
+from glass_edge.events.asker import Askers
+from glass_edge.events.commands_desk import CommandDesk
 from glass_edge.events.curve import CurveGuard
 from glass_edge.events.journal import Journal
 from glass_edge.events.journal_reader import JournalReader
-from glass_edge.events.publication import ChangeRoll, Publication
+from glass_edge.events.publication import Publication
 from glass_edge.events.reply_budget import ReplyBudget
 from glass_edge.events.retention import Retention
 from glass_edge.events.station_sockets import StationSockets
@@ -39,7 +42,7 @@ class PublishLoop:
         journal: where the events are; read through an own connection.
         wake: non-blocking socket that becomes readable when events were appended or the loop is to stop.
         stopping: set to end the loop.
-        change_roll: see `Publication`.
+        desk: where commands are taken.
     """
 
     def __init__(
@@ -48,13 +51,13 @@ class PublishLoop:
         journal: Journal,
         wake: socket.socket,
         stopping: threading.Event,
-        change_roll: ChangeRoll | None = None,
+        desk: CommandDesk,
     ) -> None:
         self._settings = settings
         self._journal = journal
         self._wake = wake
         self._stopping = stopping
-        self._change_roll = change_roll
+        self._desk = desk
         self._started_s = time.monotonic()
 
     def run(self, on_ready: Callable[[str, str], None]) -> None:
@@ -84,7 +87,7 @@ class PublishLoop:
             replay_limit=self._settings.replay_limit,
             up_s=lambda: time.monotonic() - self._started_s,
             now=lambda: datetime.now(UTC),
-            change_roll=self._change_roll,
+            desk=self._desk,
             clients_refused=lambda: 0 if guard is None else guard.clients.refused,
         )
 
@@ -100,6 +103,8 @@ class PublishLoop:
     def _serve(
         self, publication: Publication, retention: Retention, sockets: StationSockets, guard: CurveGuard | None
     ) -> None:
+        clients = None if guard is None else guard.clients
+        askers = Askers(self._settings.request_endpoint, self._settings.local_role, clients)
         budget = ReplyBudget(self._settings.reply_mb_per_s * 1e6, time.monotonic())
         poller = zmq.Poller()
         poller.register(self._wake.fileno(), zmq.POLLIN)
@@ -111,7 +116,7 @@ class PublishLoop:
             for message in messages:
                 sockets.publish.send_multipart(message, zmq.NOBLOCK)
             has_more_events = len(messages) == _EVENTS_A_TURN
-            has_more_requests = self._answer(publication, budget, sockets.requests)
+            has_more_requests = self._answer(publication, budget, askers, sockets.requests)
             is_end = is_last_turn and not has_more_events
             now_s = time.monotonic()
             if now_s >= next_beacon_s or is_end:
@@ -131,17 +136,18 @@ class PublishLoop:
             idle_s = min(idle_s, wait_s) if wait_s else idle_s
             poller.poll(math.ceil(idle_s * 1000))
 
-    def _answer(self, publication: Publication, budget: ReplyBudget, requests: zmq.Socket[Any]) -> bool:
+    def _answer(self, publication: Publication, budget: ReplyBudget, askers: Askers, requests: zmq.Socket[Any]) -> bool:
         """Answer waiting requests within the budget; True when there may be more that it allows."""
         for _ in range(_REQUESTS_A_TURN):
             if budget.wait_s(time.monotonic()):
                 return False
             try:
-                frames: list[bytes] = requests.recv_multipart(zmq.NOBLOCK)
+                frames = requests.recv_multipart(zmq.NOBLOCK, copy=False)  # frames know whom they come from
             except zmq.Again:
                 return False
-            # the route back is all frames but the last: identity, and the empty frame of a REQ peer
-            reply = [*frames[:-1], *publication.answer(frames[-1])]
+            *route, body = frames  # the route back: identity, and the empty frame of a REQ peer
+            answer = publication.answer(body.bytes, partial(askers.who, body))
+            reply = [*(frame.bytes for frame in route), *answer]
             budget.spend(sum(len(frame) for frame in reply))
             with contextlib.suppress(zmq.Again):  # the peer does not read its replies; it will ask again
                 requests.send_multipart(reply, zmq.NOBLOCK)

@@ -12,15 +12,16 @@ import contextlib
 import queue
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
 from glass_edge.config.events import EventSettings
+from glass_edge.events.commands import StationCommands
+from glass_edge.events.commands_desk import CommandDesk
 from glass_edge.events.endpoints import IpcClaim, claim
 from glass_edge.events.errors import PublisherError
 from glass_edge.events.journal import Journal
-from glass_edge.events.publication import ChangeRoll
 from glass_edge.events.publish_loop import PublishLoop
 from glass_edge.events.schema import Draft, Event
 
@@ -36,11 +37,19 @@ class Publisher:
     Args:
         settings: journal, endpoints and limits.
         station: name of the station, the topic.
-        change_roll: see `Publication`; called in the publisher's thread.
+        commands: who carries out commands, called in the publisher's thread; None: nobody.
+        present_status: the station's status now, told after the bypass changed; None: it is not told.
     """
 
-    def __init__(self, settings: EventSettings, station: str, change_roll: ChangeRoll | None = None) -> None:
-        self._change_roll = change_roll
+    def __init__(
+        self,
+        settings: EventSettings,
+        station: str,
+        commands: StationCommands | None = None,
+        present_status: Callable[[], Draft] | None = None,
+    ) -> None:
+        self._order = threading.RLock()
+        self._desk = CommandDesk(commands, self.emit_all, self._order, present_status)
         self._settings = settings
         self._station = station
         self._journal: Journal | None = None
@@ -127,7 +136,8 @@ class Publisher:
             raise PublisherError(f"publishing failed: {self._failure}") from self._failure
         if self._thread is None or self._stopping.is_set():
             raise PublisherError(f"the publisher of station {self._station} is not running")
-        events = self.journal.append_all(drafts)
+        with self._order:
+            events = self.journal.append_all(drafts)
         self._wake()
         return events
 
@@ -157,7 +167,7 @@ class Publisher:
 
     def _start_thread(self, journal: Journal) -> tuple[str, str]:
         answer: _Answer = queue.SimpleQueue()
-        loop = PublishLoop(self._settings, journal, self._wake_in, self._stopping, self._change_roll)
+        loop = PublishLoop(self._settings, journal, self._wake_in, self._stopping, self._desk)
         self._thread = threading.Thread(target=self._run, args=(loop, answer), name="events-publisher", daemon=True)
         self._thread.start()
         try:

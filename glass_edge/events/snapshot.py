@@ -27,15 +27,37 @@ class StateFold:
         self._engine: EngineActivated | None = None
         self._stop: StopRequest | None = None
         self._is_bypassed = False
+        self._is_simulated = False
 
     @property
     def seq(self) -> int:
         """Last event taken, 0 before the first."""
         return self._seq
 
+    @property
+    def roll(self) -> OpenRoll | None:
+        """The open roll."""
+        return self._roll
+
+    @property
+    def stop_request(self) -> StopRequest | None:
+        """The stop request that waits for its answer."""
+        return self._stop
+
+    @property
+    def is_bypassed(self) -> bool:
+        """True while the stop rules are bypassed."""
+        return self._is_bypassed
+
+    @property
+    def is_simulated(self) -> bool:
+        """As the last event says."""
+        return self._is_simulated
+
     def apply(self, event: Event) -> None:
         """Take the next event."""
         self._seq = event.seq
+        self._is_simulated = event.is_simulated
         payload = event.payload
         if isinstance(payload, DefectPayload):
             if event.kind == Kind.DEFECT_END:
@@ -87,6 +109,8 @@ def state_of(reader: JournalReader) -> StateFold:
     before_roll = list(newest.values())
     if Kind.STOP_REQUEST in newest:
         before_roll += reader.of_kind_after(Kind.STOP_ACK, newest[Kind.STOP_REQUEST].seq)
+    if (bypass := reader.last_bypass()) is not None:
+        before_roll.append(bypass)
     from_seq = roll_start.seq if roll_start else reader.extent().oldest
     state = StateFold()
     for stored in sorted(before_roll, key=lambda event: event.seq):
@@ -97,6 +121,14 @@ def state_of(reader: JournalReader) -> StateFold:
             state.apply(parse_event(stored.document))
         from_seq = page[-1].seq + 1
     return state
+
+
+def is_bypassed(reader: JournalReader) -> bool:
+    """True when the stop rules are bypassed, by the last command that said so. Raises as `state_of`."""
+    state = StateFold()
+    if (last := reader.last_bypass()) is not None:
+        state.apply(parse_event(last.document))
+    return state.is_bypassed
 
 
 def _open_roll(event: Event, start: RollStart) -> OpenRoll:

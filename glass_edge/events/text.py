@@ -26,7 +26,12 @@ def describe(event: Event) -> str:
     marks = " (simulated)" if event.is_simulated else ""
     roll = f" [{event.roll_id}]" if event.roll_id else ""
     line = f"{format_stamp(event.stamp_utc)} {event.station} #{event.seq}{roll} {event.kind}{marks}: {_figures(event)}"
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in line)
+    return printable(line)
+
+
+def printable(text: str) -> str:
+    """`text` with control characters, and what is no character, made visible."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def describe_notice(notice: Lost | EpochChanged) -> str:

@@ -37,7 +37,7 @@ class StopJudge:
 
     @property
     def held_back(self) -> int:
-        """Reports that would have been a request but for the limits."""
+        """Reports that would have been a request but for the limits, or the bypass."""
         return self._held_back
 
     def begin_roll(self, previous_roll_mm: float) -> None:
@@ -49,7 +49,9 @@ class StopJudge:
         self._limit.shift(-previous_roll_mm)
         self._start()
 
-    def push(self, fault: Fault, phase: DefectPhase, *, roll_mm: float, now_s: float) -> StopDecision | None:
+    def push(
+        self, fault: Fault, phase: DefectPhase, *, roll_mm: float, now_s: float, is_bypassed: bool = False
+    ) -> StopDecision | None:
         """Take the report of a defect; returns the request to send, or None.
 
         Args:
@@ -57,12 +59,13 @@ class StopJudge:
             phase: new, update or end.
             roll_mm: cloth of the roll woven so far, mm.
             now_s: monotonic time, s.
+            is_bypassed: ask for nothing now; what goes on afterwards is asked for then.
         """
         has_ended = phase is DefectPhase.END
         is_counted = has_ended and fault.merged_into is None
         place = self._history.add(fault) if is_counted else None
         decision = next(self._single(fault, has_ended), None) or (self._several(fault, place) if place else None)
-        if decision is not None and not self._limit.allows(roll_mm, now_s):
+        if decision is not None and (is_bypassed or not self._limit.allows(roll_mm, now_s)):
             self._held_back += 1
             decision = None
         if decision is not None:

@@ -21,6 +21,7 @@ from glass_edge.fabric.stop_rule_values import StopDecision
 from glass_edge.inspection.coverage import CoverageGap
 from glass_edge.inspection.score_strip import ScoreStrip
 from glass_edge.inspection.sink import DefectCrop, Fault, Progress, QuietSink, Segment
+from glass_edge.service.bypass import Bypass
 from glass_edge.service.crops import CropsFullError, CropStore
 from glass_edge.service.roll_judge import RollJudge
 
@@ -58,6 +59,7 @@ class EventSink(QuietSink):
         judge: grades the roll and asks for stops; None: neither.
         promised_per_100m: false alarms that the engine promises at most; None: it promises none.
         status_s: time between two status events with figures, s; None: none.
+        bypass: whether stops are asked for; None: they are.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class EventSink(QuietSink):
         judge: RollJudge | None = None,
         promised_per_100m: float | None = None,
         status_s: float | None = None,
+        bypass: Bypass | None = None,
     ) -> None:
         self._emit = emit
         self._maker = DraftMaker(None, scale, is_simulated)
@@ -80,6 +83,7 @@ class EventSink(QuietSink):
         self._promised = promised_per_100m
         self._alarms = _Alarms()
         self._status_s = status_s
+        self._bypass = bypass or Bypass()
         self._next_status_s = 0.0
         self._end_line = 0
         self._crops_failing = False
@@ -96,7 +100,7 @@ class EventSink(QuietSink):
         if self._judge is not None:
             self._judge.roll_started(roll)
         self._emit(self._maker.roll_start(self._span))
-        self._emit(self._maker.status(StationState.CONTINUOUS_EXECUTION))
+        self._emit(self.present_status())
 
     def scores(self, strip: ScoreStrip) -> None:
         """No event; tells how far the roll is."""
@@ -108,7 +112,7 @@ class EventSink(QuietSink):
         self._emit(self._maker.defect(defect, crop_file=crop_file))
         if self._judge is not None and self._maker.roll is not None:
             roll_mm = (self._end_line - self._maker.roll.first_line) * self._maker.scale.mm_per_line
-            if (decision := self._judge.take(defect, roll_mm)) is not None:
+            if (decision := self._judge.take(defect, roll_mm, is_bypassed=self._bypass.is_on)) is not None:
                 self._ask_to_stop(decision)
 
     def _ask_to_stop(self, decision: StopDecision) -> None:
@@ -141,7 +145,7 @@ class EventSink(QuietSink):
             state, self.is_in_error = StationState.ERROR, True
         else:
             state = StationState.READY if self._maker.roll is None else StationState.CONTINUOUS_EXECUTION
-        self._status(state, fault.kind, fault.message)
+        self._emit(self._status_of(self._maker, state, fault.kind, fault.message))
 
     def progress(self, progress: Progress) -> None:
         """From time to time a status event with the figures; the last ones come with the roll's end."""
@@ -157,6 +161,7 @@ class EventSink(QuietSink):
                 figures=progress,
                 alarms=self._alarms.rate(progress.defects, progress.inspected_m),
                 promised_per_100m=self._promised,
+                is_bypassed=self._bypass.is_on,
             )
         )
 
@@ -167,10 +172,16 @@ class EventSink(QuietSink):
         self._alarms.add(totals.defects, totals.lines_inspected * self._maker.scale.mm_per_line / 1000)
         self._maker = DraftMaker(None, self._maker.scale, self._maker.is_simulated)
 
-    def _status(self, state: StationState, code: str, message: str) -> None:
-        roll = self._maker.roll
-        lines = 0 if roll is None else self._end_line - roll.first_line
-        self._emit(self._maker.status(state, roll_lines=lines, fault_code=code, message=message))
+    def present_status(self) -> Draft:
+        """The state now, without figures; may be called from any thread."""
+        maker = self._maker
+        return self._status_of(maker, StationState.READY if maker.roll is None else StationState.CONTINUOUS_EXECUTION)
+
+    def _status_of(
+        self, maker: DraftMaker, state: StationState, code: str | None = None, message: str | None = None
+    ) -> Draft:
+        lines = 0 if maker.roll is None else max(0, self._end_line - maker.roll.first_line)
+        return maker.status(state, roll_lines=lines, fault_code=code, message=message, is_bypassed=self._bypass.is_on)
 
     def _keep(self, defect_id: int, crop: DefectCrop) -> str | None:
         assert self._crops is not None

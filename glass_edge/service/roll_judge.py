@@ -84,8 +84,11 @@ class RollJudge:
             return f"the roll is not graded: {error}"
         return None
 
-    def take(self, defect: Defect, roll_mm: float) -> StopDecision | None:
-        """A report of a defect with `roll_mm` of the roll woven; the stop to ask for, if there is one."""
+    def take(self, defect: Defect, roll_mm: float, *, is_bypassed: bool = False) -> StopDecision | None:
+        """A report of a defect with `roll_mm` of the roll woven; the stop to ask for, if there is one.
+
+        While `is_bypassed` there is none; the defect is judged and graded all the same.
+        """
         self._length_mm = max(self._length_mm, roll_mm)
         if defect.is_cut_mark:
             return None
@@ -94,7 +97,7 @@ class RollJudge:
             self._grader.add(fault)
         if self._stop is None:
             return None
-        return self._stop.push(fault, defect.phase, roll_mm=roll_mm, now_s=time.monotonic())
+        return self._stop.push(fault, defect.phase, roll_mm=roll_mm, now_s=time.monotonic(), is_bypassed=is_bypassed)
 
     def grade(self, totals: RollTotals) -> RollGrade | None:
         """The grade of the roll; None without a table, or where no cloth was seen."""

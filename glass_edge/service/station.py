@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from glass_edge.config.events import IPC_PREFIX, EventSettings
+from glass_edge.config.events import EventSettings
 from glass_edge.config.output import OutputSettings
 from glass_edge.engine.base import Engine
 from glass_edge.engine.factory import open_engine
@@ -27,12 +27,15 @@ from glass_edge.events.drafts import DraftMaker
 from glass_edge.events.errors import RequestRefusedError
 from glass_edge.events.payloads import StationState
 from glass_edge.events.publisher import Publisher
+from glass_edge.events.schema import Draft
+from glass_edge.events.snapshot import is_bypassed
 from glass_edge.fabric.geometry import WebScale
 from glass_edge.fabric.roll import Roll, RollTotals
 from glass_edge.inspection.coverage import CoverageGap
 from glass_edge.inspection.parameters import promised_per_100m, style_parameters
 from glass_edge.inspection.pipeline import InspectionPipeline
 from glass_edge.inspection.sink import Fault, InspectionSink, QuietSink
+from glass_edge.service.bypass import Bypass
 from glass_edge.service.crops import CropStore
 from glass_edge.service.event_sink import EventSink
 from glass_edge.service.fan_out import FanOutSink
@@ -101,9 +104,13 @@ class Station:
         self._output = output
         self._status_s = events.status_s
         self._crops: CropStore | None = None
-        self.publisher = Publisher(events, name, self._change_roll)
+        self.publisher = Publisher(events, name, self, self._present_status)
+        self._bypass = Bypass()
+        self._state: StationState | None = None
         self._in_error = False
         self._running: InspectionPipeline | None = None
+        self._sink: EventSink | None = None
+        self._engine = ""
         self._reports: RollReports | None = None
         self._last_roll_id = ""
 
@@ -115,6 +122,8 @@ class Station:
         """
         self.publisher.start()
         try:
+            with self.publisher.journal.reader() as reader:
+                self._bypass.is_on = is_bypassed(reader)
             self._crops = CropStore(self.crops_folder, self._output.crops_mb << 20)
             self._tell(StationState.INITIALIZED)
         except BaseException:
@@ -168,6 +177,7 @@ class Station:
                 judge=judge,
                 promised_per_100m=promised_per_100m(job.bundle.manifest, job.inspection),
                 status_s=self._status_s,
+                bypass=self._bypass,
             )
             tally = _Tally()
             pipeline = make_pipeline(job, engine, FanOutSink([sink, tally, *self._reporting(job), *watchers]))
@@ -177,14 +187,14 @@ class Station:
             engine.__exit__(type(error), error, error.__traceback__)
             raise
         try:
-            self._last_roll_id, self._running = job.roll_id, pipeline
+            self._last_roll_id, self._running, self._sink = job.roll_id, pipeline, sink
             was_stopped = _run(pipeline, stop)
             pipeline.wait()
         except BaseException:
             self._in_error = sink.is_in_error
             raise
         finally:
-            self._running = None
+            self._running = self._sink = None
         self._tell(StationState.READY)
         return RollReport(
             tally.totals,
@@ -197,10 +207,8 @@ class Station:
             promised_per_100m(job.bundle.manifest, job.inspection),
         )
 
-    def _change_roll(self, roll_id: str) -> int:
-        """A request to begin a roll, in the publisher's thread; see `Publication`."""
-        if not self.publisher.request_endpoint.startswith(IPC_PREFIX):
-            raise RequestRefusedError("commands are taken on an ipc:// endpoint only")
+    def change_roll(self, roll_id: str) -> int:
+        """A command to begin a roll, in the publisher's thread; see `StationCommands`."""
         pipeline = self._running
         if pipeline is None:
             raise RequestRefusedError("no roll is running")
@@ -208,6 +216,24 @@ class Station:
             raise RequestRefusedError(f"the roll {roll_id} is open already; give the new roll another name")
         self._last_roll_id = roll_id
         return pipeline.change_roll(roll_id)
+
+    def change_recipe(self, style: str, version: str | None) -> str:
+        """A command to inspect with another engine, in the publisher's thread; see `StationCommands`."""
+        wanted = style if version is None else f"{style} {version}"
+        if not self._engine:
+            raise RequestRefusedError(f"{wanted}: no engine is active yet")
+        raise RequestRefusedError(f"{wanted}: this station has no other style; it has {self._engine}")
+
+    def set_bypass(self, is_on: bool, reason: str) -> None:
+        """A command to ask for no stops, in the publisher's thread; see `StationCommands`."""
+        del reason  # the journal has it
+        if self._state is None:
+            raise RequestRefusedError("the station is starting; ask again")
+        self._bypass.is_on = is_on
+
+    def _present_status(self) -> Draft:
+        sink = self._sink
+        return self._status(self._state or StationState.INITIALIZED) if sink is None else sink.present_status()
 
     def _reporting(self, job: RollJob) -> list[InspectionSink]:
         """Who has a report made at the end of each roll."""
@@ -224,10 +250,11 @@ class Station:
     def _tell_no_report(self, problem: str) -> None:
         state = StationState.READY if self._running is None else StationState.CONTINUOUS_EXECUTION
         with contextlib.suppress(GlassEdgeError):  # a station that is ending may not be told any more
-            self.publisher.emit(self._maker().status(state, fault_code="report_failed", message=problem))
+            self.publisher.emit(self._status(state, fault_code="report_failed", message=problem))
 
     def _tell_engine(self, job: RollJob, engine: Engine) -> None:
         manifest = job.bundle.manifest
+        self._engine = f"{manifest.style} {manifest.version}"
         draft = self._maker().engine_activated(
             style=manifest.style,
             version=manifest.version,
@@ -239,14 +266,18 @@ class Station:
         self.publisher.emit(draft)
 
     def _tell(self, state: StationState) -> None:
-        self.publisher.emit(self._maker().status(state))
+        self.publisher.emit(self._status(state))
+        self._state = state
 
     def _tell_failure(self, error: BaseException) -> None:
         if isinstance(error, KeyboardInterrupt):
             self._tell(StationState.HALTED)
             return
         message = str(error) or type(error).__name__
-        self.publisher.emit(self._maker().status(StationState.ERROR, fault_code="failed", message=message))
+        self.publisher.emit(self._status(StationState.ERROR, fault_code="failed", message=message))
+
+    def _status(self, state: StationState, *, fault_code: str | None = None, message: str | None = None) -> Draft:
+        return self._maker().status(state, fault_code=fault_code, message=message, is_bypassed=self._bypass.is_on)
 
     def _maker(self) -> DraftMaker:
         return DraftMaker(None, _NO_ROLL, self._is_simulated)

@@ -257,7 +257,7 @@ def test_the_command_line(mill: Mill, capsys: pytest.CaptureFixture[str]) -> Non
     assert run(["keys", "allow", str(keys / "hmi.key"), "--clients", str(mill.clients)]) == 0
     assert run(["keys", "allow", str(keys / "hmi.key_secret"), "--clients", str(mill.clients)]) == 2
     told = CliRunner().invoke(app, ["keys", "list", "--clients", str(mill.clients)]).output
-    assert told.split() == ["hmi", read_public(keys / "hmi.key").decode()]
+    assert told.split() == ["hmi", read_public(keys / "hmi.key").decode(), "observer"]
     with Publisher(mill.settings(), "loom1") as publisher:
         publisher.emit_all([numbered(1), numbered(2)])
         own = ["--server-key", str(mill.server_public), "--client-key", str(keys / "hmi.key_secret")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glass_edge.engine.base import EngineFacts
+from glass_edge.events.commands_desk import CommandDesk
 from glass_edge.events.drafts import DraftMaker
 from glass_edge.events.errors import EventFormatError
 from glass_edge.events.journal import Journal
 from glass_edge.events.parsing import parse_event
-from glass_edge.events.payloads import StationState, StopAck
+from glass_edge.events.payloads import Command, StationState, StopAck
 from glass_edge.events.publication import Publication
 from glass_edge.events.schema import Draft, Kind
 from glass_edge.events.snapshot import StateFold, state_of
@@ -44,6 +46,11 @@ def ack(request_id: str) -> Draft:
     return Draft(kind=Kind.STOP_ACK, is_simulated=False, is_partial=False, roll_id=None, style=None, payload=payload)
 
 
+def bypass(is_on: bool, accepted: bool) -> Draft:
+    payload = Command(command="bypass", client="hmi", role="controller", accepted=accepted, is_on=is_on)
+    return Draft(kind=Kind.COMMAND, is_simulated=False, is_partial=False, roll_id=None, style=None, payload=payload)
+
+
 def any_draft() -> st.SearchStrategy[Draft]:
     number = st.integers(1, 3)
     return st.one_of(
@@ -59,6 +66,7 @@ def any_draft() -> st.SearchStrategy[Draft]:
         ),
         st.builds(lambda n: MAKER.stop_request(str(n), "hole"), number),
         st.builds(lambda n: ack(str(n)), number),
+        st.builds(bypass, st.booleans(), st.booleans()),
         st.builds(lambda n: MAKER.coverage_gap(n, n + 1, "overrun"), number),
     )
 
@@ -110,7 +118,12 @@ class Desk:
         self.journal = journal
         self.reader = journal.reader()
         self.publication = Publication(
-            self.reader, beacon_s=1.0, replay_limit=replay_limit, up_s=lambda: 12.5, now=lambda: datetime.now(UTC)
+            self.reader,
+            beacon_s=1.0,
+            replay_limit=replay_limit,
+            up_s=lambda: 12.5,
+            now=lambda: datetime.now(UTC),
+            desk=CommandDesk(None, journal.append_all, nullcontext()),
         )
 
     def ask(self, **request: object) -> tuple[Any, list[bytes]]:
