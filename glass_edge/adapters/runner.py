@@ -17,7 +17,15 @@ from collections.abc import Callable, Sequence
 from glass_edge.adapters.backoff import Backoff
 from glass_edge.adapters.dead_letters import DeadLetters
 from glass_edge.adapters.repeated_log import RepeatedLog
-from glass_edge.adapters.sink import AttentiveSink, BatchSink, PermanentError, RetryableError, Sink
+from glass_edge.adapters.sink import (
+    SILENCE_S,
+    AttentiveSink,
+    BatchSink,
+    FollowingSink,
+    PermanentError,
+    RetryableError,
+    Sink,
+)
 from glass_edge.adapters.status_file import AdapterState, StatusFile
 from glass_edge.config.adapters import RetrySettings
 from glass_edge.errors import GlassEdgeError, InputError
@@ -26,7 +34,6 @@ from glass_edge.events.sequencer import EpochChanged, Lost
 from glass_edge.events.text import describe_notice
 
 _TURN_S = 0.5
-_SILENCE_S = 5.0
 
 
 class Runner:
@@ -57,6 +64,7 @@ class Runner:
         self._sink = sink
         self._batch_sink = sink if isinstance(sink, BatchSink) else None
         self._attentive_sink = sink if isinstance(sink, AttentiveSink) else None
+        self._following_sink = sink if isinstance(sink, FollowingSink) else None
         self._letters = letters
         self._status = status
         self._log = log
@@ -77,6 +85,7 @@ class Runner:
         try:
             while not self._stop.is_set():
                 self._take(self._client.receive(_TURN_S))
+                self._tell_standing()
         except BaseException as error:
             self._status.failed(AdapterState.FAILED, str(error) or type(error).__name__)
             self._status.write()
@@ -94,8 +103,13 @@ class Runner:
         else:
             self._deliver(item)
 
+    def _tell_standing(self) -> None:
+        if self._following_sink is not None:
+            is_heard = self._client.silent_s <= SILENCE_S
+            self._following_sink.stands(is_heard=is_heard, is_behind=self._client.is_behind)
+
     def _take_nothing(self) -> None:
-        is_silent = min(self._client.silent_s, time.monotonic() - self._begun_s) > _SILENCE_S
+        is_silent = min(self._client.silent_s, time.monotonic() - self._begun_s) > SILENCE_S
         is_heard = self._client.station is not None and not is_silent
         state, problem = (AdapterState.FOLLOWING if is_heard else AdapterState.WAITING), None
         if is_silent:

@@ -13,6 +13,9 @@ from glass_edge.errors import GlassEdgeError
 from glass_edge.events.client import Received
 from glass_edge.events.sequencer import EpochChanged, Lost
 
+SILENCE_S = 5.0
+"""A station that was not heard for so long is silent."""
+
 
 class RetryableError(GlassEdgeError):
     """The delivery failed and may succeed later.
@@ -74,4 +77,18 @@ class AttentiveSink(Sink, Protocol):
 
         Raises:
             RetryableError: the receiver is away; it is told as the adapter's state, and nothing is held up.
+        """
+
+
+@runtime_checkable
+class FollowingSink(Sink, Protocol):
+    """A sink that must not show the past as the present."""
+
+    def stands(self, *, is_heard: bool, is_behind: bool) -> None:
+        """Told after each delivery and each moment without one, several times in `SILENCE_S`; not while a delivery is
+        tried again.
+
+        Args:
+            is_heard: the station lives.
+            is_behind: events of it are known to be missing here, or where it stands is not known.
         """

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 from glass_edge.errors import InputError
 from glass_edge.events.parsing import first_problem
 from glass_edge.events.payloads import (
+    Command,
     Count,
     CoverageGap,
     DefectPayload,
@@ -75,6 +76,14 @@ class StationView(Document):
     """When it happened."""
     is_simulated: bool = False
     status: Status | None = None
+    figures: Status | None = None
+    """The status that told figures last, on this roll."""
+    last_fault: Status | None = None
+    """The fault told last; over or not."""
+    last_fault_seq: int = Field(default=0, ge=0)
+    """Event that told of it."""
+    is_bypassed: bool = False
+    """The stop rules are bypassed: no stop is asked for."""
     roll: RollView | None = None
     """The open roll, or the last; null before the first."""
     last_defect: DefectPayload | None = None
@@ -107,7 +116,7 @@ class StationView(Document):
             begun = RollView(
                 roll_id=event.roll_id or "", style=event.style or "", started_utc=event.stamp_utc, is_open=True
             )
-            changes = {"roll": begun, "last_defect": None, "last_defect_seq": 0}
+            changes = {"roll": begun, "last_defect": None, "last_defect_seq": 0, "figures": None}
         elif isinstance(payload, RollEnd):
             same = {"woven_m", "missed_m", "defects", "points", "is_first_quality"}
             changes = self._roll_with(event, is_open=False, **payload.model_dump(include=same))
@@ -115,13 +124,19 @@ class StationView(Document):
             changes = self._roll_with(event, gaps=roll.gaps + 1, missed_m=roll.missed_m + payload.length_m)
         elif isinstance(payload, Status):
             metres = self._roll_with(event, woven_m=payload.roll_m) if payload.roll_lines else {}
-            changes = {"status": payload, **metres}
+            changes = {"status": payload, "is_bypassed": payload.is_bypassed, **metres}
+            if payload.fault_code is not None:
+                changes |= {"last_fault": payload, "last_fault_seq": event.seq}
+            if payload.web_m_per_min is not None:
+                changes |= {"figures": payload}
         elif isinstance(payload, EngineActivated):
             changes = {"engine": payload}
         elif isinstance(payload, StopRequest):
             changes = {"stop": PendingStop(seq=event.seq, stamp_utc=event.stamp_utc, request=payload)}
         elif isinstance(payload, StopAck) and self.stop and payload.request_id == self.stop.request.request_id:
             changes = {"stop": None}
+        elif isinstance(payload, Command) and payload.accepted and payload.is_on is not None:
+            changes = {"is_bypassed": payload.is_on}
         return changes
 
     def _defect(self, event: Event, payload: DefectPayload) -> dict[str, object]:
@@ -167,6 +182,7 @@ def view_of_snapshot(station: str, epoch: str, snapshot: Snapshot, now: datetime
         stamp_utc=now,
         is_simulated=snapshot.roll is not None and snapshot.roll.is_simulated,
         status=snapshot.status,
+        is_bypassed=snapshot.is_bypassed,
         roll=roll,
         engine=snapshot.engine,
         stop=stop,

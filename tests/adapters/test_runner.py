@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from adapters_support import Running, eventually, idle_draft, ipc_settings, offset_seq, seqs
+from adapters_support import Running, eventually, idle_draft, ipc_settings, offset_seq, roll_drafts, seqs
 
 from glass_edge.adapters.sink import PermanentError, RetryableError
 from glass_edge.errors import InputError
@@ -227,3 +227,25 @@ def test_a_sink_is_told_whether_the_station_lives_and_holds_nothing_up(short_pat
         eventually(lambda: sink.heard[-1] is False, "the station is gone")
         eventually(lambda: running.status()["state"] == "waiting", "the station is waited for")
     assert sink.heard[0] is False
+
+
+class Present(Recorder):
+    """Wants to know whether what it has is the present."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.standings: list[tuple[bool, bool, int]] = []
+
+    def stands(self, *, is_heard: bool, is_behind: bool) -> None:
+        self.standings.append((is_heard, is_behind, len(self.events)))
+
+
+def test_a_sink_is_told_whether_it_is_behind_the_station(short_path: Path) -> None:
+    sink = Present()
+    with Publisher(ipc_settings(short_path), "loom1") as publisher:
+        publisher.emit_all(roll_drafts("R-1", 3))
+        with Running(short_path, sink):
+            eventually(lambda: (True, False, 12) in sink.standings, "a word that all has come")
+            assert all(is_behind for _, is_behind, events in sink.standings if events < 12)
+            publisher.close()
+            eventually(lambda: not sink.standings[-1][0], "a word that the station is silent")

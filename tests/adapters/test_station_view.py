@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from glass_edge.adapters.station_view import StationView, ViewFile, first_view, view_of_snapshot
 from glass_edge.errors import InputError
-from glass_edge.events.payloads import RollEnd, StopAck, StopRequest
+from glass_edge.events.payloads import Command, RollEnd, Status, StopAck, StopRequest
 from glass_edge.events.schema import Draft, Event
 from glass_edge.events.snapshot import StateFold
 
@@ -70,6 +70,32 @@ def test_metres_of_the_open_roll_follow_the_status(tmp_path: Path) -> None:
     view = _folded(_events(tmp_path / "j", [*drafts[:2], on_roll]))
     assert view.roll is not None
     assert view.roll.woven_m == pytest.approx(LINES * SCALE.mm_per_line / 1000)
+
+
+def _status(**fields: object) -> Draft:
+    payload = Status.model_validate({"state": "ContinuousExecution"} | fields)
+    return Draft(kind="status", is_simulated=True, is_partial=True, roll_id="a", style="twill", payload=payload)
+
+
+def test_figures_and_a_fault_outlive_a_status_without_them(tmp_path: Path) -> None:
+    figures = _status(web_m_per_min=12.0, alarms_per_100m=1.5)
+    fault = _status(fault_code="lamp", message="clean it")
+    events = _events(tmp_path / "j", [*roll_drafts("a")[:1], figures, fault, _status(), *roll_drafts("b")[:1]])
+    view = _folded(events[:4])
+    assert view.status is not None
+    assert (view.status.fault_code, view.status.alarms_per_100m) == (None, None)
+    assert (view.figures, view.last_fault, view.last_fault_seq) == (events[1].payload, events[2].payload, 3)
+    assert _folded(events).figures is None  # they were of the roll before
+
+
+def test_a_bypass_is_known_from_its_command_and_from_the_state(tmp_path: Path) -> None:
+    def bypass(is_on: bool, accepted: bool) -> Draft:
+        payload = Command(command="bypass", client="hmi", role="controller", accepted=accepted, is_on=is_on)
+        return Draft(kind="command", is_simulated=True, is_partial=False, roll_id=None, style=None, payload=payload)
+
+    on, refused = bypass(True, True), bypass(False, False)
+    events = _events(tmp_path / "j", [idle_draft(), on, refused, _status(is_bypassed=True), bypass(False, True)])
+    assert [_folded(events[: count + 1]).is_bypassed for count in range(5)] == [False, True, True, True, False]
 
 
 def test_a_stop_waits_until_its_own_acknowledgement(tmp_path: Path) -> None:
