@@ -23,6 +23,7 @@ from glass_edge.cli import (
     camera,
     config,
     demo,
+    doctor,
     evaluate,
     events,
     import_reference,
@@ -49,6 +50,7 @@ app = typer.Typer(
 )
 for _module in (
     demo,
+    doctor,
     run_station,
     replay,
     report,
