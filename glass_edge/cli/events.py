@@ -10,22 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from glass_edge.cli.station_options import ClientKeyOption, ServerKeyOption, client_keys
 from glass_edge.config.events import DEFAULT_PUBLISH_ENDPOINT, DEFAULT_REQUEST_ENDPOINT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from glass_edge.events.client import Received
-    from glass_edge.events.curve_keys import ClientKeys
     from glass_edge.events.journal_check import ComparisonReport, JournalReport
 
 PublishOption = Annotated[str, typer.Option("--endpoint", help="Where the station publishes (ipc:// or tcp://).")]
 RequestOption = Annotated[str, typer.Option("--request", help="Where the station answers requests.")]
-ServerKeyOption = Annotated[Path | None, typer.Option(help="Public key of the station (NAME.key), for tcp with CURVE.")]
-ClientKeyOption = Annotated[
-    str | None,
-    typer.Option(help="Secret key of this client (NAME.key_secret, or credential:NAME), for tcp with CURVE."),
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="The documents as published, one a line.")]
 
 
@@ -66,7 +61,7 @@ def tail(
         station=station,
         offset_path=offset_file,
         start=OLDEST if from_start else LATEST,
-        keys=_keys(server_key, client_key),
+        keys=client_keys(server_key, client_key),
     )
     with client:
         write, note = _writer(as_json), _note
@@ -88,7 +83,7 @@ def replay(
     """Print the events the station keeps, up to its newest, and end."""
     from glass_edge.events.tail import read_back
 
-    keys = _keys(server_key, client_key)
+    keys = client_keys(server_key, client_key)
     _until_reader_leaves(
         lambda: read_back(request, _writer(as_json), from_seq=from_seq, limit=limit, timeout_s=timeout_s, keys=keys)
     )
@@ -159,18 +154,6 @@ def _report_document(report: JournalReport, comparison: ComparisonReport | None)
             "problem_count": comparison.findings.count,
         }
     return document
-
-
-def _keys(server_key: Path | None, client_key: str | None) -> ClientKeys | None:
-    """Keys of the two options, which go together."""
-    from glass_edge.errors import InputError
-    from glass_edge.events.curve_keys import ClientKeys, read_pair, read_public
-
-    if server_key is None and client_key is None:
-        return None
-    if server_key is None or client_key is None:
-        raise InputError("--server-key and --client-key go together: the station's public and the client's secret key")
-    return ClientKeys(read_public(server_key), read_pair(client_key))
 
 
 def _writer(as_json: bool) -> Callable[[Received], None]:
