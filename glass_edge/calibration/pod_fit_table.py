@@ -7,15 +7,11 @@ illustrated in the case of the binomial", Biometrika 26, 1934).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from glass_edge.calibration.binomial import clopper_pearson
 from glass_edge.calibration.pod_fit import CONFIDENCE, HitCounts, PodFit, fit_pod
-from glass_edge.errors import InputError
-
-_MOST_PLANTED = 100_000
 
 
 class Side(StrEnum):
@@ -115,38 +111,4 @@ def pod_curve(counts: HitCounts) -> PodCurve:
 
     return PodCurve(
         fit, tuple(rows), reading(fit.size_at(0.5)), reading(fit.size_at(0.9)), reading(fit.size_bound_at(0.9))
-    )
-
-
-def clopper_pearson(hits: int, trials: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Exact two-sided interval of a probability.
-
-    Raises:
-        InputError: counts or confidence are impossible.
-    """
-    if not 0 <= hits <= trials or not 0 < trials <= _MOST_PLANTED:
-        raise InputError(f"{hits} hits of {trials}: 1 to {_MOST_PLANTED} trials are needed, and no more hits than that")
-    if not 0 < confidence < 1:
-        raise InputError(f"confidence {confidence:g}: between 0 and 1 is needed")
-    tail = (1 - confidence) / 2
-    low = 0.0 if hits == 0 else 1 - _where(lambda miss: _at_most(trials - hits, trials, miss), tail)
-    high = 1.0 if hits == trials else _where(lambda hit: _at_most(hits, trials, hit), tail)
-    return low, high
-
-
-def _where(falling: Callable[[float], float], value: float) -> float:
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if falling(middle) > value else (low, middle)
-    return 0.5 * (low + high)
-
-
-def _at_most(count: int, trials: int, probability: float) -> float:
-    """Probability of `count` or fewer."""
-    log_hit, log_miss = math.log(probability), math.log1p(-probability)
-    total = math.lgamma(trials + 1)
-    return math.fsum(
-        math.exp(total - math.lgamma(k + 1) - math.lgamma(trials - k + 1) + k * log_hit + (trials - k) * log_miss)
-        for k in range(count + 1)
     )

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
+from glass_edge.calibration.binomial import at_least, clopper_pearson, trials_needed
 from glass_edge.calibration.pod_fit import HitCounts, PodFit, fit_pod
-from glass_edge.calibration.pod_fit_table import Side, clopper_pearson, pod_curve
+from glass_edge.calibration.pod_fit_table import Side, pod_curve
 from glass_edge.errors import InputError
 
 SIZES = np.geomspace(0.5, 16, 6)
@@ -145,6 +148,20 @@ def test_exact_intervals_are_quantiles_of_the_beta_distribution(hits: int, trial
     low = stats.beta.ppf(tail, hits, trials - hits + 1) if hits else 0.0
     high = stats.beta.isf(tail, hits + 1, trials - hits) if hits < trials else 1.0
     assert clopper_pearson(hits, trials, confidence) == pytest.approx((low, high), abs=1e-10)
+
+
+@pytest.mark.parametrize(("probability", "misses"), [(0.9, 0), (0.95, 0), (0.9, 1), (0.95, 2), (0.5, 3)])
+def test_the_least_number_of_trials_is_the_least(probability: float, misses: int) -> None:
+    trials = trials_needed(probability, misses)
+    # with one detection rate p, at most `misses` of n are missed with probability sum C(n,k) (1-p)^k p^(n-k)
+    miss = 1 - probability
+
+    def chance(n: int) -> float:
+        return sum(math.comb(n, k) * miss**k * probability ** (n - k) for k in range(misses + 1))
+
+    assert chance(trials) <= 0.05 < chance(trials - 1)
+    assert at_least(trials - misses, trials) >= probability
+    assert (trials_needed(0.9), trials_needed(0.95)) == (29, 59)
 
 
 def test_the_bound_covers_the_true_size_as_often_as_it_says() -> None:
