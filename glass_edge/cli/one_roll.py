@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from glass_edge.cli.console import ConsoleSink, print_summary, summary_document
+from glass_edge.service.notify_station import StationNotes
 from glass_edge.service.roll_job import RollJob, RollReport
 from glass_edge.service.signals import StopRequest
 from glass_edge.service.station import Station
@@ -25,6 +26,7 @@ def inspect_and_show(
     total_lines: int | None,
     as_json: bool,
     linger_s: float = 0.0,
+    notes: StationNotes | None = None,
 ) -> RollReport:
     """Inspect `job` on the open `station`, print what is found and the summary; then go on answering for `linger_s`."""
     sink = ConsoleSink(total_lines, quiet=as_json, keep_defects=total_lines is not None)
@@ -37,7 +39,8 @@ def inspect_and_show(
         f" --request {publisher.request_endpoint}"
     )
     with sink:
-        report = station.inspect(job, [sink], stop)
+        watchers = [sink] if notes is None else [sink, notes]
+        report = station.inspect(job, watchers, stop, None if notes is None else notes.turned)
     if as_json:
         document: dict[str, Any] = {
             "station": station.name,

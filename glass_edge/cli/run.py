@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from glass_edge.acquisition.camera import Camera
     from glass_edge.config.station import StationSettings
 
+_STOP_S = 20.0  # to end a roll and to close camera, journal and sockets
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
@@ -42,6 +44,8 @@ def run(
     from glass_edge.cli.watched import watched
     from glass_edge.config.station import load_station
     from glass_edge.engine.bundle import load_bundle
+    from glass_edge.service.notify import Notifier
+    from glass_edge.service.notify_station import StationNotes
     from glass_edge.service.roll_job import RollJob, check_job
     from glass_edge.service.signals import stop_on_signals
     from glass_edge.service.station import Station
@@ -65,11 +69,14 @@ def run(
         across=opened.across,
     )
     check_job(job)
+    stop_takes_s = settings.inspection.stop_drain_s + settings.output.report_wait_s + _STOP_S
     with (
         stop_on_signals() as stop,
+        Notifier.from_environment() as notifier,
         Station(settings.station, settings.events, settings.output, is_simulated=camera.is_simulated) as station,
+        StationNotes(notifier, stop, stop_takes_s) as notes,
     ):
-        report = inspect_and_show(station, job, stop, total_lines=_total_lines(source), as_json=as_json)
+        report = inspect_and_show(station, job, stop, total_lines=_total_lines(source), as_json=as_json, notes=notes)
     for said in _measured(source):
         typer.echo(said, err=True)
     return 1 if FAILURES & report.faults.keys() else 0

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -45,6 +45,7 @@ from glass_edge.service.roll_pipeline import make_pipeline
 from glass_edge.service.roll_reports import RollReports
 from glass_edge.service.signals import StopRequest
 
+Turned = Callable[[Mapping[str, int]], None]
 _POLL_S = 0.1
 _NO_ROLL = WebScale(1.0, 1.0)  # without a roll no length is told
 
@@ -152,7 +153,11 @@ class Station:
         return self._output.folder / "crops"
 
     def inspect(
-        self, job: RollJob, watchers: Sequence[InspectionSink] = (), stop: StopRequest | None = None
+        self,
+        job: RollJob,
+        watchers: Sequence[InspectionSink] = (),
+        stop: StopRequest | None = None,
+        turned: Turned | None = None,
     ) -> RollReport:
         """Inspect one roll to its end, or until `stop` asks for it.
 
@@ -160,6 +165,7 @@ class Station:
             job: the roll; its engine is opened, tested on this machine and closed here.
             watchers: told everything after it became an event, in the inspection's thread.
             stop: looked at several times a second.
+            turned: told several times a second how often each stage turned (`InspectionPipeline.turns`).
 
         Raises:
             InputError: the parts do not fit each other. GlassEdgeError: a part failed.
@@ -188,7 +194,7 @@ class Station:
             raise
         try:
             self._last_roll_id, self._running, self._sink = job.roll_id, pipeline, sink
-            was_stopped = _run(pipeline, stop)
+            was_stopped = _run(pipeline, stop, turned)
             pipeline.wait()
         except BaseException:
             self._in_error = sink.is_in_error
@@ -283,13 +289,15 @@ class Station:
         return DraftMaker(None, _NO_ROLL, self._is_simulated)
 
 
-def _run(pipeline: InspectionPipeline, stop: StopRequest | None) -> bool:
+def _run(pipeline: InspectionPipeline, stop: StopRequest | None, turned: Turned | None) -> bool:
     """Run to the end; True when it was stopped before."""
     was_stopped = False
     with pipeline:
         while pipeline.is_running:
             with contextlib.suppress(TimeoutError):
                 pipeline.wait(_POLL_S)
+            if turned is not None:
+                turned(pipeline.turns)
             if stop is not None and stop.asked.is_set() and pipeline.is_running and not was_stopped:
                 was_stopped = True
                 pipeline.stop()
