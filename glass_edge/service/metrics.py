@@ -26,19 +26,18 @@ class StationMetrics:
     """The metrics, all named `glass_edge_*`.
 
     Args:
-        registry: where they are shown.
-        station: name of the station, a label of `glass_edge_station_info`.
+        registry: where they are shown; which station it is says the label of the scraper's target.
         version: of the program.
     """
 
-    def __init__(self, registry: CollectorRegistry, station: str, version: str) -> None:
+    def __init__(self, registry: CollectorRegistry, version: str) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"glass_edge_{name}", text, labels, registry=registry)
 
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"glass_edge_{name}", text, labels, registry=registry)
 
-        gauge("station_info", "1; its labels say what runs", "station", "version").labels(station, version).set(1)
+        gauge("station_info", "1; its label says what runs", "version").labels(version).set(1)
         self.lines_inspected = counter("lines_inspected", "Camera lines inspected")
         self.lines_missed = counter("lines_missed", "Camera lines not inspected, by reason", "reason")
         self.metres_inspected = counter("inspected_metres", "Metres of cloth inspected")

@@ -37,7 +37,7 @@ def _page(url: str) -> dict[tuple[str, str], float]:
 
 def test_lines_of_all_rolls_add_up() -> None:
     registry = CollectorRegistry()
-    sink = MetricsSink(StationMetrics(registry, "loom-1", "1.0"), mm_per_line=0.5)
+    sink = MetricsSink(StationMetrics(registry, "1.0"), mm_per_line=0.5)
     for number, roll_lines in enumerate((1000, 700)):
         sink.progress(Progress(lines_inspected=400, tiles=10 * number + 7))
         sink.coverage_gap(CoverageGap(0, 30, GapReason.BAD_BLOCK, 0.0, 15.0))
@@ -52,7 +52,7 @@ def test_lines_of_all_rolls_add_up() -> None:
 
 def test_quantiles_are_those_of_the_latest_scores() -> None:
     registry = CollectorRegistry()
-    sink = MetricsSink(StationMetrics(registry, "loom-1", "1.0"), mm_per_line=0.5)
+    sink = MetricsSink(StationMetrics(registry, "1.0"), mm_per_line=0.5)
     random = np.random.default_rng(7)
     old, new = random.normal(50, 1, (64, 1024)), random.normal(-3, 2, (4096, 64))
     new[:, :4] = np.nan  # beside the cloth
@@ -71,7 +71,7 @@ def test_the_page_shows_the_box_and_the_faults(tmp_path: Path) -> None:
     (zone / "type").write_text("x86_pkg_temp\n")
     (zone / "temp").write_text("61500\n")
     registry = CollectorRegistry()
-    metrics = StationMetrics(registry, "loom-1", "1.0")
+    metrics = StationMetrics(registry, "1.0")
     adapters = [AdapterFigures("mes", 2, 0.5, True), AdapterFigures("plc", None, 99.0, False)]
     with Journal(tmp_path / "j", "loom-1") as journal:
         for _ in range(3):
@@ -90,7 +90,7 @@ def test_the_page_shows_the_box_and_the_faults(tmp_path: Path) -> None:
     assert ("glass_edge_adapter_seq", "plc") not in page
     assert (page["glass_edge_adapter_following", "mes"], page["glass_edge_adapter_following", "plc"]) == (1, 0)
     assert page["glass_edge_faults_total", "camera"] == 1
-    assert page["glass_edge_station_info", "loom-1,1.0"] == 1
+    assert page["glass_edge_station_info", "1.0"] == 1
     assert page["glass_edge_unreadable_total", ""] == 0
 
 
