@@ -83,14 +83,21 @@ class StatusFile:
         path: the file.
         adapter: name of the adapter.
         complain: told why the file could not be written.
+        told: given each state that was to be written.
         clock: monotonic seconds.
     """
 
     def __init__(
-        self, path: Path, adapter: str, complain: Callable[[str], object], clock: Callable[[], float] = time.monotonic
+        self,
+        path: Path,
+        adapter: str,
+        complain: Callable[[str], object],
+        told: Callable[[AdapterStatus], object] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path
         self._complain = complain
+        self._told = told
         self._clock = clock
         self._next_s = clock()
         self.now = AdapterStatus(
@@ -128,6 +135,7 @@ class StatusFile:
             self._complain(str(error))
         except OSError as error:
             self._complain(f"cannot write {self._path}: {error.strerror}; make room or mend its folder")
+        self._told(self.now)
 
 
 def read_status(path: Path) -> AdapterStatus:

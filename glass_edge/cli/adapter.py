@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from glass_edge.cli.adapter_any import any_adapter
 from glass_edge.cli.adapter_files import files
 from glass_edge.cli.adapter_webhook import webhook
 
@@ -23,6 +24,7 @@ _STALE_S = 120.0  # a step may take as long as the server's silence, several tim
 def register(app: typer.Typer) -> None:
     """Add the group to `app`."""
     group = typer.Typer(no_args_is_help=True, help="Carry a station's events to other systems.")
+    group.command("run")(any_adapter)
     group.command("files")(files)
     group.command("webhook")(webhook)
     group.command("status")(status)

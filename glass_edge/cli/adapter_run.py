@@ -45,8 +45,10 @@ def run_adapter(
     from glass_edge.adapters.repeated_log import RepeatedLog
     from glass_edge.adapters.runner import Runner
     from glass_edge.adapters.status_file import StatusFile
+    from glass_edge.cli.adapter_notes import AdapterNotes
     from glass_edge.events.client import EventClient
     from glass_edge.events.sequencer import LATEST, OLDEST
+    from glass_edge.service.notify import Notifier
     from glass_edge.service.signals import stop_on_signals
 
     source, folder = settings.source, settings.state.folder
@@ -69,7 +71,10 @@ def run_adapter(
         log = RepeatedLog(settings.adapter)
         letters = DeadLetters(folder / "dead-letters.jsonl", int(settings.state.dead_letters_mb * (1 << 20)))
         sink = stack.enter_context(closing(make_sink()))
-        state = StatusFile(folder / "status.json", settings.adapter, lambda problem: log.tell("status", problem))
+        notes = AdapterNotes(stack.enter_context(Notifier.from_environment()))
+        state = StatusFile(
+            folder / "status.json", settings.adapter, lambda problem: log.tell("status", problem), notes.told
+        )
         Runner(client, sink, letters=letters, status=state, log=log, retry=settings.retry, stop=stop.asked).run()
 
 
