@@ -1,16 +1,19 @@
 """Secrets of adapters: passwords, tokens and keys, in files or systemd credentials.
 
-Promises: a file that others may read is refused, except a credential of systemd; no secret is in a message.
+Promises: a file that others may read is refused, except a credential of systemd; no secret is in a message; one that is
+written is whole or absent, and never readable by others.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 from glass_edge.config.events import CREDENTIAL_PREFIX
 from glass_edge.errors import InputError
+from glass_edge.files import sync_folder
 
 
 def read_secret_text(place: str, remedy: str) -> str:
@@ -48,6 +51,29 @@ def secret_path(place: str) -> Path:
             " or give a file"
         )
     return Path(folder) / place.removeprefix(CREDENTIAL_PREFIX)
+
+
+def write_secret(path: Path, data: bytes) -> None:
+    """Write `data` to `path` with mode 0600, atomically.
+
+    Raises:
+        InputError: its folder does not exist or cannot be written.
+    """
+    try:
+        fd, name = tempfile.mkstemp(dir=path.parent, prefix=".~", suffix=path.suffix)  # of mode 0600
+        temporary = Path(name)
+        try:
+            with os.fdopen(fd, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; give a folder that exists and is writable") from error
 
 
 def _require_private(path: Path) -> None:

@@ -1,0 +1,248 @@
+"""The OPC UA server of asyncua with its doors locked.
+
+Promises: no session is used without a user who may use it and, where encryption is on, a trusted certificate: that of
+the secure channel itself, not the one a client shows; channels without encryption tell the endpoints and nothing else;
+what a client may make the server hold is bounded; no node can be added; binding the port can be tried again.
+
+asyncua 2.1 judges the certificate that a client puts into CreateSession, if it puts one there, and lets a channel
+without encryption open a session even where none is offered. Hence the subclasses, and the bound in pyproject.toml.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from asyncua import Server, ua
+from asyncua.common.connection import TransportLimits
+from asyncua.common.utils import ServiceError
+from asyncua.crypto.permission_rules import User, UserRole
+from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
+from asyncua.server.internal_server import InternalServer
+from asyncua.server.internal_session import InternalSession
+from asyncua.server.user_managers import UserManager
+
+from glass_edge.adapters.opcua_trust import CertificateRefusedError, Fault
+from glass_edge.adapters.opcua_users import Users
+from glass_edge.config.events import Role
+
+_CODES = {
+    Fault.UNTRUSTED: ua.StatusCodes.BadCertificateUntrusted,
+    Fault.TIME: ua.StatusCodes.BadCertificateTimeInvalid,
+    Fault.URI: ua.StatusCodes.BadCertificateUriInvalid,
+    Fault.INVALID: ua.StatusCodes.BadCertificateInvalid,
+}
+_LEAST_PUBLISHING_MS = 50.0
+_MOST_RECEIVED_BYTES = 1 << 20  # chunks have 64 KiB
+_MOST_UNSENT_BYTES = 64 << 20
+_MOST_MESSAGE_BYTES = 16 << 20
+_CHUNK_BYTES = 65535
+_ACTIVATION_S = 10.0
+_MOST_QUEUED = 1000
+_SUBSCRIPTIONS_A_CLIENT = 10
+
+_NOBODY = User(role=UserRole.Anonymous)
+
+Judge = Callable[[bytes, str | None], None]
+"""Judges a client's certificate and what it calls itself; raises CertificateRefusedError."""
+
+
+@dataclass
+class StationUser(User):  # type: ignore[misc] # the library is not followed
+    """A user of a session."""
+
+    station_role: Role = Role.OBSERVER
+
+
+_caller: ContextVar[StationUser | None] = ContextVar("caller", default=None)
+
+
+def caller() -> StationUser | None:
+    """Who called the method that runs; None outside of one."""
+    return _caller.get()
+
+
+class Doorman(UserManager):  # type: ignore[misc]
+    """Lets users in.
+
+    Args:
+        users: who may come.
+        allow_anonymous: let those in who do not say who they are, as observers.
+        complain: told of who was refused.
+    """
+
+    def __init__(self, users: Users | None, allow_anonymous: bool, complain: Callable[[str], object]) -> None:
+        self._users = users
+        self._allow_anonymous = allow_anonymous
+        self._complain = complain
+
+    def get_user(
+        self,
+        iserver: InternalServer,
+        username: str | None = None,
+        password: str | None = None,
+        certificate: Any = None,  # noqa: ANN401 - as asyncua hands it over
+    ) -> User | None:
+        """The user with this name and password; None when there is none."""
+        del iserver, certificate
+        if username is None:
+            return StationUser(UserRole.User, "") if self._allow_anonymous else None
+        role = None if self._users is None else self._users.login(username, password or "")
+        if role is None:
+            self._complain(f"user {username[:64]!r} was refused: no such user, another password, or too many tries")
+            return None
+        return StationUser(UserRole.User, username, role)
+
+    def role_now(self, user: StationUser) -> Role | None:
+        """What a user who came in may do now; None when the user is gone."""
+        if not user.name:
+            return user.station_role
+        return None if self._users is None else self._users.role_of(user.name)
+
+
+class _Session(InternalSession):  # type: ignore[misc]
+    """A session of a client."""
+
+    judge: Judge | None = None
+    """None where encryption is off."""
+    _certificate: bytes | None = None
+
+    async def create_session(
+        self, params: ua.CreateSessionParameters, sockname: tuple[str, int] | None = None
+    ) -> ua.CreateSessionResult:
+        if self.judge is not None:
+            self._certificate = params.ClientCertificate or b""
+            await asyncio.to_thread(self._judge, self._certificate, params.ClientDescription.ApplicationUri or "")
+        return await super().create_session(params, sockname)
+
+    def activate_session(
+        self, params: ua.ActivateSessionParameters, peer_certificate: bytes | None
+    ) -> ua.ActivateSessionResult:
+        if self.judge is not None:
+            if not peer_certificate or peer_certificate != self._certificate:
+                raise ServiceError(ua.StatusCodes.BadSecurityChecksFailed)
+            self._judge(peer_certificate, None)
+        return super().activate_session(params, peer_certificate)
+
+    async def create_subscription(
+        self,
+        params: ua.CreateSubscriptionParameters,
+        callback: Any,  # noqa: ANN401
+        request_callback: Any = None,  # noqa: ANN401
+    ) -> ua.CreateSubscriptionResult:
+        params.RequestedPublishingInterval = max(_LEAST_PUBLISHING_MS, params.RequestedPublishingInterval)
+        return await super().create_subscription(params, callback, request_callback)
+
+    async def call(self, params: list[ua.CallMethodRequest]) -> list[ua.CallMethodResult]:
+        token = _caller.set(self.user if isinstance(self.user, StationUser) else None)
+        try:
+            results: list[ua.CallMethodResult] = await super().call(params)
+            return results
+        finally:
+            _caller.reset(token)
+
+    def _judge(self, certificate: bytes, application_uri: str | None) -> None:
+        assert self.judge is not None
+        try:
+            self.judge(certificate, application_uri)
+        except CertificateRefusedError as error:
+            raise ServiceError(_CODES[error.fault]) from error
+
+
+class _InternalServer(InternalServer):  # type: ignore[misc]
+    """Hands out guarded sessions, and registers no other servers."""
+
+    def __init__(self, judge: Judge | None, user_manager: UserManager) -> None:
+        self._judge = judge
+        super().__init__(user_manager)
+
+    def create_session(
+        self,
+        name: str,
+        user: User = _NOBODY,
+        external: bool = False,
+    ) -> InternalSession:
+        if not external:
+            return super().create_session(name, user, external)
+        session = _Session(self, self.aspace, self.subscription_service, name, user=user, external=True)
+        session.judge = self._judge
+        return session
+
+    def register_server(self, server: Any, conf: Any = None) -> None:  # noqa: ANN401
+        del server, conf
+        raise ServiceError(ua.StatusCodes.BadServiceUnsupported)
+
+
+class _Protocol(OPCUAProtocol):  # type: ignore[misc]
+    """A connection that may not make the server hold more than a bound."""
+
+    def data_received(self, data: bytes) -> None:
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        too_much = len(self._buffer) + len(data) > _MOST_RECEIVED_BYTES
+        if too_much or transport.get_write_buffer_size() > _MOST_UNSENT_BYTES:
+            transport.abort()
+            return
+        super().data_received(data)
+
+
+class _BinaryServer(BinaryServer):  # type: ignore[misc]
+    def _make_protocol(self) -> OPCUAProtocol:
+        return _Protocol(self.iserver, self._policies, self.clients, self.closing_tasks, self.limits)
+
+
+class GuardedServer(Server):  # type: ignore[misc]
+    """The server.
+
+    Args:
+        judge: of clients' certificates; None: no encryption.
+        doorman: who lets users in.
+        most_clients: most connections.
+    """
+
+    def __init__(self, judge: Judge | None, doorman: Doorman, most_clients: int) -> None:
+        inner = _InternalServer(judge, doorman)
+        super().__init__(iserver=inner)
+        inner.max_connections = most_clients
+        inner.max_subscriptions = _SUBSCRIPTIONS_A_CLIENT * most_clients
+        inner.max_pending_activation_seconds = _ACTIVATION_S
+        inner.max_monitored_item_queue_size = _MOST_QUEUED
+        inner.max_unacked_messages_per_subscription = _MOST_QUEUED
+        policies = [
+            ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt,
+            ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt,
+        ]
+        self.set_security_policy([ua.SecurityPolicyType.NoSecurity] if judge is None else policies)
+        self.limits = TransportLimits(
+            _CHUNK_BYTES, _CHUNK_BYTES, -(-_MOST_MESSAGE_BYTES // _CHUNK_BYTES), _MOST_MESSAGE_BYTES
+        )
+        self._is_prepared = False
+        self._listening: _BinaryServer | None = None
+
+    async def listen(self) -> None:
+        """Bind the port and serve; to be called again after an error.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
+        if not self._is_prepared:
+            await self._setup_server_nodes()
+            await self.iserver.start()
+            self._is_prepared = True
+        server = _BinaryServer(self.iserver, self.endpoint.hostname or "", self.endpoint.port or 0, self.limits)
+        server.set_policies(self._policies)
+        await server.start()
+        self.bserver = self._listening = server
+
+    async def stop(self) -> None:
+        """Say goodbye and let go of the port; no harm when it never listened."""
+        if self._listening is not None:
+            await self._listening.stop()
+            self._listening = None
+        if self._is_prepared:
+            await self.iserver.stop()
+            self._is_prepared = False
