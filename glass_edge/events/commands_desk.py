@@ -91,7 +91,7 @@ class CommandDesk:
             asker: who gives it.
             state: the station as published.
         """
-        caller = self._callers.of(asker.client)
+        caller = self._callers.of(asker)
         if (before := caller.answered(request)) is not None:
             if before[0] == request:
                 return before[1]
@@ -190,6 +190,7 @@ class CommandDesk:
             command=request.request,
             client=asker.client,
             role=asker.role,
+            uid=asker.uid,
             operator=request.operator,
             accepted=accepted,
             reason=reason[:MAX_TEXT_LENGTH],

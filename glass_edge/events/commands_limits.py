@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 
+from glass_edge.events.asker import Asker
 from glass_edge.events.commands_wire import Command
 from glass_edge.events.wire_header import ReplyHeader
 
@@ -78,12 +79,13 @@ class Callers:
     """The clients that gave commands; those that were silent for longest are forgotten."""
 
     def __init__(self) -> None:
-        self._callers: OrderedDict[str, Caller] = OrderedDict()
+        self._callers: OrderedDict[tuple[str, int | None], Caller] = OrderedDict()
 
-    def of(self, client: str) -> Caller:
+    def of(self, asker: Asker) -> Caller:
         """What is remembered of a client."""
-        caller = self._callers.setdefault(client, Caller())
-        self._callers.move_to_end(client)
+        who = (asker.client, asker.uid)
+        caller = self._callers.setdefault(who, Caller())
+        self._callers.move_to_end(who)
         if len(self._callers) > _CLIENTS_REMEMBERED:
             self._callers.popitem(last=False)
         return caller

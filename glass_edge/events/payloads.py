@@ -292,6 +292,8 @@ class Command(Document):
     """Name of the client's key; local over an ipc socket, loopback over a tcp socket without keys."""
     role: Name
     """observer, controller or engineer."""
+    uid: Count | None = None
+    """User id of the client's process over an ipc socket, as the system tells it; null over tcp."""
     operator: Operator = ""
     """Whom the client names; the station cannot prove it."""
     accepted: bool
