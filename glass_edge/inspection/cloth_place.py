@@ -77,6 +77,10 @@ class PlaceTrack:
             found = place
         return found
 
+    def since(self, line: int) -> list[ClothPlace]:
+        """The place of a line and those after it."""
+        return [self.at(line), *(place for place in self._places if place.from_line > line)]
+
     def hull(self, first_line: int, end_line: int) -> ClothSpan:
         """Columns that show cloth somewhere in lines [first_line, end_line)."""
         spans = [self.at(first_line).cloth]

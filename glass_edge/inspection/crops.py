@@ -47,6 +47,11 @@ class CropRing:
         self._bytes = 0
         self._view = view
 
+    def rescore(self) -> None:
+        """The scores to come are another engine's, of other cells; the lines stay."""
+        self._bytes -= sum(strip.logits.nbytes for strip in self._scores)
+        self._scores.clear()
+
     def look_at(self, view: ClothSpan) -> None:
         """The cloth lies elsewhere from now on."""
         self._view = view

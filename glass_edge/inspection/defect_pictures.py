@@ -24,12 +24,14 @@ class DefectPictures:
     Args:
         settings: of the inspection.
         scale: size of a pixel.
+
+    Attributes:
         threshold_logit: cells from here on belong to a defect.
     """
 
-    def __init__(self, settings: InspectionSettings, scale: WebScale, threshold_logit: float) -> None:
+    def __init__(self, settings: InspectionSettings, scale: WebScale) -> None:
         self._settings = settings
-        self._threshold = threshold_logit
+        self.threshold_logit = 0.0
         self._budget = settings.crop_memory_mb << 20
         self.ring = CropRing(
             self._budget,
@@ -64,7 +66,7 @@ class DefectPictures:
     def _with_look(self, defect: Defect, picture: DefectCrop | None) -> Defect:
         """Contrast from the picture, or as it was seen before."""
         before = self._looks.get(defect.defect_id)
-        look = (None if picture is None else look_at(picture, self._threshold)) or before
+        look = (None if picture is None else look_at(picture, self.threshold_logit)) or before
         if look is None:
             return defect
         hole_contrast = self._settings.hole_contrast

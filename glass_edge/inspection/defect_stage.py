@@ -1,8 +1,8 @@
 """The defects thread: score strips in, reports to the sink out.
 
 Promises: the sink is called from this thread only and in the order of the web; every line of the roll is booked once,
-as inspected or as missed; a gap, the end of a segment or of a roll ends the open defects; when the sink fails, the
-input is still emptied, so that the inference thread never hangs.
+as inspected or as missed; a gap, another engine, the end of a segment or of a roll ends the open defects; when the sink
+fails, the input is still emptied, so that the inference thread never hangs.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glass_edge.config.inspection import InspectionSettings
-from glass_edge.fabric.defect import Defect, DefectPhase, DefectShape
+from glass_edge.fabric.defect import Defect, DefectPhase
 from glass_edge.fabric.geometry import WebScale
 from glass_edge.fabric.roll import Roll, RollTotals
 from glass_edge.inspection.cloth_place import ClothPlace, PlaceTrack, reflect_outside, silence_outside
 from glass_edge.inspection.cloth_width import ClothWidth
 from glass_edge.inspection.coverage import CoverageGap, CoverageLedger
+from glass_edge.inspection.cut_marks import CutMarks
 from glass_edge.inspection.defect_pictures import DefectPictures
 from glass_edge.inspection.messages import (
     Arrival,
     ClothMoved,
     EndOfRun,
+    EngineTakesOver,
     ForDefects,
     LinesSeen,
     MissedLines,
@@ -34,7 +36,7 @@ from glass_edge.inspection.messages import (
 )
 from glass_edge.inspection.parameters import StyleParameters
 from glass_edge.inspection.receive_times import ReceiveTimes
-from glass_edge.inspection.roll_changes import RollChange, cut_row
+from glass_edge.inspection.roll_changes import cut_row
 from glass_edge.inspection.run_state import RunState
 from glass_edge.inspection.score_strip import ScoreStrip
 from glass_edge.inspection.selvedge_zone import lower_selvedges
@@ -55,8 +57,8 @@ class DefectStage:
         state: flags and counters of the run.
         turns: counts the turns of the loop.
         roll_id: name of the roll.
-        style: parameters of the bundle.
-        stride_px: pixels of a score cell.
+        style: parameters of the bundle to begin with.
+        stride_px: pixels of its score cell.
         scale: size of a pixel.
         settings: of the inspection.
     """
@@ -80,14 +82,34 @@ class DefectStage:
         self._sink = sink
         self._state = state
         self._turns = turns
-        self._first_roll_id = self._roll_id = roll_id
+        self._roll_id = roll_id
         self._changes = state.roll_changes
-        self._cut_mark_id = 0
-        self._n_cut_marks = 0
-        self._style = style
-        self._stride = stride_px
+        self._cut_marks = CutMarks(settings.cut_mark_width, roll_id, state.engine_changes.begin_roll)
         self._scale = scale
         self._settings = settings
+        self._pictures = DefectPictures(settings, scale)
+        self._times = ReceiveTimes()
+        self._places = PlaceTrack()
+        self._width = ClothWidth(scale)
+        self._speed = WebSpeed(scale.mm_per_line)
+        self._roll: Roll | None = None
+        self._found_before = 0  # defects of the open roll, by engines before
+        self._decide_by(style, stride_px)
+        self._ledger = CoverageLedger(0)
+        self._segment: SegmentStart | None = None
+        self._scored_line = 0  # after the last line whose scores came in
+        self._smoothed_line = 0  # after the last line whose smoothed scores are known
+        self._running = False  # scores have come in since the last break
+        self._input_ended = False
+        self._latency_new = Latency()
+        self._latency_end = Latency()
+        self.progress = Progress()
+        self.totals = RollTotals(0, 0, 0, 0)
+
+    def _decide_by(self, style: StyleParameters, stride_px: int, first_id: int = 1) -> None:
+        """Scores are an engine's from now on; defects count from `first_id`."""
+        settings = self._settings
+        self._style, self._stride = style, stride_px
         self._rules = DefectRules(
             style.threshold_logit,
             settings.min_area_mm2,
@@ -99,23 +121,9 @@ class DefectStage:
             settings.running_mm,
         )
         self._smoother = StripSmoother(style.smoothing_sigma_px / stride_px)
-        self._pictures = DefectPictures(settings, scale, style.threshold_logit)
-        self._times = ReceiveTimes()
-        self._places = PlaceTrack()
-        self._width = ClothWidth(scale)
-        self._speed = WebSpeed(scale.mm_per_line)
-        self._tracker = DefectTracker(self._rules, scale, stride_px)
-        self._roll: Roll | None = None
-        self._ledger = CoverageLedger(0)
-        self._segment: SegmentStart | None = None
-        self._scored_line = 0  # after the last line whose scores came in
-        self._smoothed_line = 0  # after the last line whose smoothed scores are known
-        self._running = False  # scores have come in since the last break
-        self._input_ended = False
-        self._latency_new = Latency()
-        self._latency_end = Latency()
-        self.progress = Progress()
-        self.totals = RollTotals(0, 0, 0, 0)
+        self._pictures.threshold_logit = style.threshold_logit
+        roll_line = 0 if self._roll is None else self._roll.first_line
+        self._tracker = DefectTracker(self._rules, self._scale, stride_px, roll_first_line=roll_line, first_id=first_id)
 
     def run(self) -> None:
         """Work until the input ends; failures go to the run's state."""
@@ -150,12 +158,10 @@ class DefectStage:
             case ScoreStrip():
                 self._take_scores(message)
             case SegmentStart():
-                segment = message.segment
-                self._start_roll(segment.first_line)
-                self._segment = message
-                self._places.begin(ClothPlace(segment.first_line, segment.cloth, segment.inspected))
-                self._pictures.ring.begin(segment.cloth)
-                self._sink.segment_started(segment)
+                self._pictures.ring.begin(message.segment.cloth)
+                self._start_segment(message)
+            case EngineTakesOver():
+                self._change_engine(message)
             case ClothMoved():
                 self._places.move(message.place)
                 self._pictures.ring.look_at(message.place.cloth)
@@ -168,6 +174,37 @@ class DefectStage:
             case EndOfRun():
                 self._finish()
 
+    def _start_segment(self, start: SegmentStart) -> None:
+        segment = start.segment
+        self._start_roll(segment.first_line)
+        self._segment = start
+        self._places.begin(ClothPlace(segment.first_line, segment.cloth, segment.inspected))
+        self._sink.segment_started(segment)
+
+    def _change_engine(self, change: EngineTakesOver) -> None:
+        """Everything before the line is told; what comes is another engine's, and another roll's where it says so."""
+        self._break()
+        if change.ends_roll:
+            self._end_roll()
+            self._changes.engine_takes_over(change.line)
+        so_far = None
+        if self._roll is not None:
+            so_far = self._ledger.totals(self._found, self._width.figures)
+            self._found_before = so_far.defects
+        engine = change.engine
+        self._decide_by(engine.parameters, engine.stride_px, 1 if self._roll is None else self._tracker.next_id)
+        self._sink.engine_changed(change.line, engine, so_far)
+        self._pictures.ring.rescore()
+        if change.start is not None:
+            self._start_segment(change.start)
+            for place in change.places[1:]:
+                self._places.move(place)
+
+    @property
+    def _found(self) -> int:
+        """Defects of the open roll."""
+        return self._found_before + self._tracker.found
+
     def _start_roll(self, first_line: int) -> None:
         if self._roll is not None:
             return
@@ -175,8 +212,9 @@ class DefectStage:
         self._roll = Roll(self._roll_id, self._style.style, first_line)
         self._ledger = CoverageLedger(first_line)
         self._tracker = DefectTracker(self._rules, self._scale, self._stride, roll_first_line=first_line)
+        self._found_before = 0
         self._width = ClothWidth(self._scale)
-        self._cut_mark_id = 0
+        self._cut_marks.roll_started()
         self._sink.roll_started(self._roll)
 
     def _next_roll_id(self, line: int) -> str:
@@ -271,7 +309,9 @@ class DefectStage:
     def _report(self, defects: list[Defect]) -> None:
         for found in defects:
             seen, picture = self._pictures.of(found)
-            defect = self._as_cut_mark(seen)
+            cloth = self._places.last.cloth
+            width_mm = self._scale.across_mm(cloth.left_px, cloth.right_px)
+            defect = self._cut_marks.mark(seen, width_mm, self._ledger.next_line)
             self._sink.defect(defect, picture)
             self._measure_latency(defect)
 
@@ -306,7 +346,7 @@ class DefectStage:
             lines_inspected=inspected,
             lines_missed=self._ledger.lines_missed,
             inspected_m=inspected * self._scale.mm_per_line / 1000,
-            defects=self._tracker.found,
+            defects=self._found,
             tiles=figures.tiles,
             tiles_per_s=figures.tiles / figures.busy_s if figures.busy_s > 0 else 0.0,
             lines_per_s=inspected / elapsed_s if elapsed_s > 0 else 0.0,
@@ -332,20 +372,5 @@ class DefectStage:
         if self._roll is None:
             return
         roll, self._roll = self._roll, None
-        self.totals = self._ledger.totals(self._tracker.found, self._width.figures)
+        self.totals = self._ledger.totals(self._found, self._width.figures)
         self._sink.roll_ended(roll, self.totals)
-
-    def _as_cut_mark(self, defect: Defect) -> Defect:
-        """A line across the whole cloth ends the roll, where the station says so; once for each."""
-        share = self._settings.cut_mark_width
-        if share is None or self._segment is None or defect.shape is not DefectShape.WEFT_LINE:
-            return defect
-        cloth = self._places.last.cloth
-        if defect.box_mm.width_mm < share * self._scale.across_mm(cloth.left_px, cloth.right_px):
-            return defect
-        if defect.defect_id != self._cut_mark_id:
-            self._cut_mark_id = defect.defect_id
-            self._n_cut_marks += 1
-            roll_id = f"{self._first_roll_id}-{self._n_cut_marks + 1}"
-            self._changes.ask(RollChange(self._ledger.next_line, roll_id))
-        return replace(defect, is_cut_mark=True)

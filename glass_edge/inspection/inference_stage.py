@@ -1,8 +1,9 @@
 """The tile and inference thread: blocks in, score strips out.
 
 Promises: every line taken in leaves this thread exactly once and in order, in a `ScoreStrip` or as `MissedLines`, also
-when the engine or anything else fails; the engine is entered, used and left in this thread only; the last message is
-`EndOfRun` and always comes; after a failure the input is still emptied, so that the camera thread never hangs.
+when the engine or anything else fails; engines are used in this thread only; the last message is `EndOfRun` and always
+comes; after a failure the input is still emptied, so that the camera thread never hangs. Another engine takes over
+without waiting for anything: it comes ready, and the one before is closed in a thread of its own.
 """
 
 from __future__ import annotations
@@ -10,41 +11,49 @@ from __future__ import annotations
 import contextlib
 import queue
 import time
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from glass_edge.acquisition.camera import LineBlock
 from glass_edge.config.inspection import InspectionSettings
 from glass_edge.engine.base import Engine, EngineError
 from glass_edge.errors import InputError
 from glass_edge.fabric.geometry import ClothSpan, WebScale
-from glass_edge.inspection.cloth_place import ClothPlace
+from glass_edge.inspection.cloth_columns import ClothColumns
+from glass_edge.inspection.cloth_place import ClothPlace, PlaceTrack
 from glass_edge.inspection.coverage import GapReason
+from glass_edge.inspection.handover import Handover
 from glass_edge.inspection.messages import (
     Arrival,
     ClothMoved,
     EndOfRun,
+    EngineTakesOver,
     ForDefects,
     LinesSeen,
     MissedLines,
     SegmentEnd,
     SegmentStart,
 )
-from glass_edge.inspection.parameters import SpanFinder, followed_span, inspected_span
+from glass_edge.inspection.parameters import SpanFinder
 from glass_edge.inspection.run_state import RunState
 from glass_edge.inspection.score_strip import EdgeLines, FailedLines
+from glass_edge.inspection.scoring import Scoring
 from glass_edge.inspection.segment_head import SegmentHead
 from glass_edge.inspection.selvedge_follower import SelvedgeFollower
 from glass_edge.inspection.sink import Fault, Segment
-from glass_edge.inspection.strip_scorer import Scored, StripScorer
+from glass_edge.inspection.strip_scorer import Scored
 from glass_edge.inspection.turns import TURN_S, StageTurns
+
+_NO_END = 1 << 62
 
 
 class InferenceStage:
     """Body of the inference thread.
 
     Args:
-        engine: not yet entered.
+        engine: to begin with, not yet entered; entered and left here, as are those that take over later.
         inbox, outbox: bounded queues from the camera thread and to the defects thread.
         state: flags of the run.
         turns: counts the turns of the loop.
@@ -76,16 +85,17 @@ class InferenceStage:
         self._outbox = outbox
         self._state = state
         self._turns = turns
-        self._scale = scale
-        self._margin_mm = selvedge_margin_mm
         self._settings = settings
-        self._halo_px = halo_px
-        self._wander_mm = wander_mm
-        self._head = SegmentHead(cloth, settings.span_lines)
+        self._cloth = cloth
+        self._head = SegmentHead(cloth if isinstance(cloth, ClothSpan) else self._find, settings.span_lines)
         self._follower: SelvedgeFollower | None = None
         if wander_mm > 0 and not isinstance(cloth, ClothSpan):
-            self._follower = SelvedgeFollower(cloth, settings.follow_lines)
-        self._scorer = StripScorer(engine, halo_px=halo_px, advance_px=settings.advance_px, batch=settings.batch)
+            self._follower = SelvedgeFollower(self._find, settings.follow_lines)
+        self._columns = ClothColumns(selvedge_margin_mm, 0.0 if self._follower is None else wander_mm, scale)
+        self._changes = state.engine_changes
+        self._scoring = Scoring(engine, halo_px, self._changes, settings, outbox.put)
+        self._places = PlaceTrack()  # of the open segment
+        self._line_shape = (0, 0)  # width and channels of its lines
         self._source = ""
         self._received_line: int | None = None  # after the last line taken in
         self._delivered_line: int | None = None  # after the last line handed on
@@ -97,7 +107,9 @@ class InferenceStage:
     def run(self) -> None:
         """Work until the input ends; failures go to the run's state."""
         try:
-            with self._engine:
+            self._engine.__enter__()
+            with contextlib.ExitStack() as leaving:
+                leaving.callback(self._scoring.close)
                 self._state.started_monotonic_s = time.monotonic()
                 self._state.engine_ready.set()
                 self._work()
@@ -116,14 +128,14 @@ class InferenceStage:
                 arrival = self._untaken = self._inbox.get_nowait()
             except queue.Empty:
                 # Nothing to overlap with: hand out what is in flight instead of letting it lie until the next block.
-                if self._scorer.plan is not None:
+                if self._scoring.scorer.plan is not None:
                     begun = time.monotonic()
-                    self._deliver(self._scorer.drain())
+                    self._deliver((self._scoring.handover or self._scoring.scorer).drain())
                     self._count(begun)
                 arrival = self._untaken = self._wait_for_arrival()
             if self._state.drain_expired():
-                if self._scorer.plan is not None:
-                    self._deliver(self._scorer.abandon())
+                if self._scoring.scorer.plan is not None:
+                    self._deliver(self._scoring.scorer.abandon())
                 self._pass_over(arrival)
                 return
             begun = time.monotonic()
@@ -138,7 +150,7 @@ class InferenceStage:
 
     def _count(self, begun_s: float) -> None:
         self._state.inference.busy_s += time.monotonic() - begun_s
-        self._state.inference.tiles = self._scorer.tiles_scored
+        self._state.inference.tiles = self._scoring.tiles_scored
 
     def _take(self, arrival: Arrival) -> None:
         block = arrival.block
@@ -153,7 +165,7 @@ class InferenceStage:
         for fault in arrival.faults:
             self._outbox.put(fault)
         for missed in arrival.missed:
-            self._miss(missed)
+            self._miss_between(missed)
         if block is None:
             self._input_ended = True
             return
@@ -165,95 +177,150 @@ class InferenceStage:
     def _take_lines(self, seen: LinesSeen) -> None:
         """Lines of the web's order: to the open segment, or to the head of the next one."""
         rest: LinesSeen | None = seen
-        if self._scorer.plan is not None:
+        if self._scoring.scorer.plan is not None:
             rest = self._feed(seen)
         if rest is None:
             return
         self._head.put(rest)
-        while self._scorer.plan is None and self._head.is_enough():
+        while self._scoring.scorer.plan is None and self._head.is_enough():
             self._start_segment()
 
     def _start_segment(self) -> None:
         """Look for the cloth in the head; either a segment starts, or the searched lines are a gap."""
         first_line = self._head.first_line
+        while (change := self._changes.next) is not None and change.line <= first_line:
+            self._take_over(first_line)
         found = self._head.find_cloth()
         if isinstance(found, MissedLines):
             if not self._cloth_was_missing:
                 self._outbox.put(Fault("no_cloth_found", f"from line {first_line}: {found.detail}"))
             self._cloth_was_missing = True
-            self._miss(found)
+            self._miss_between(found)
             return
         self._cloth_was_missing = False
-        width, channels = self._head.line_shape
-        inspected = self._inspected(found, width)
-        covered = inspected
+        self._line_shape = width, channels = self._head.line_shape
+        scorer = self._scoring.scorer
+        inspected = self._columns.inspected(found, width, scorer.geometry)
+        covered = self._columns.covered([found], width, scorer.geometry)
         if self._follower is not None:
             self._follower.begin(first_line, found)
-            covered = followed_span(
-                inspected,
-                found,
-                width,
-                self._wander_mm,
-                self._scale,
-                halo_px=self._halo_px,
-                stride_px=self._engine.score_stride_px,
-            )
-        plan = self._scorer.begin(first_line, width, channels, covered)
+        self._places.begin(ClothPlace(first_line, found, inspected))
+        plan = scorer.begin(first_line, width, channels, covered)
         self._outbox.put(SegmentStart(Segment(first_line, found, inspected, self._source), plan.first_cell, width))
         for seen in self._head.take_all():
             self._take_lines(seen)
 
-    def _inspected(self, cloth: ClothSpan, width_px: int) -> ClothSpan:
-        stride = self._engine.score_stride_px
-        return inspected_span(cloth, width_px, self._margin_mm, self._scale, halo_px=self._halo_px, stride_px=stride)
+    def _find(self, lines: NDArray[np.uint8]) -> ClothSpan:
+        """The cloth in `lines`, as the engine that scores needs it."""
+        assert not isinstance(self._cloth, ClothSpan)
+        return self._cloth(lines)
 
     def _feed(self, seen: LinesSeen) -> LinesSeen | None:
         """Lines to the open segment; what is left of them where it ended because the cloth went away."""
         rest: LinesSeen | None = seen
         while rest is not None:
-            piece, rest = rest, None
-            if self._follower is not None:
-                piece, rest = piece.cut(self._follower.lines_to_look(piece.first_line))
+            if not self._prepare_handover(rest.first_line):
+                self._end_strip()
+                self._take_over(rest.first_line)
+                return rest
+            piece, rest = rest.cut(self._lines_together(rest.first_line))
             self._outbox.put(piece)
-            self._deliver(self._scorer.push(piece.lines))
+            handover = self._scoring.handover
+            self._deliver((handover or self._scoring.scorer).push(piece.lines))
+            if handover is not None and handover.is_over:
+                self._finish(handover)
             if self._follower is not None and not self._follow(self._follower, piece):
-                self._deliver(self._scorer.end())
-                self._outbox.put(SegmentEnd())
+                self._end_strip()
                 return rest
         return None
+
+    def _lines_together(self, line: int) -> int:
+        """Lines from `line` on until something is to be done before the next."""
+        looks = [] if self._follower is None else [self._follower.lines_to_look(line)]
+        handover = self._scoring.handover
+        if handover is not None and not handover.has_begun:
+            looks.append(handover.start_line - line)
+        return min(looks, default=_NO_END)
+
+    def _prepare_handover(self, line: int) -> bool:
+        """Let an engine that is due begin, the lines before `line` being taken; False: it finds no columns in this
+        segment, which has to end.
+        """
+        handover = self._scoring.plan_handover()
+        if handover is None or handover.has_begun or line < handover.start_line:
+            return True
+        cloths = [place.cloth for place in self._places.since(handover.start_line)]
+        width, channels = self._line_shape
+        try:
+            handover.begin(width, channels, self._columns.covered(cloths, width, handover.new.geometry))
+        except InputError as error:
+            self._outbox.put(Fault("web_moved", f"to line {line}: the next engine cannot take over here: {error}"))
+            return False
+        return True
+
+    def _finish(self, handover: Handover) -> None:
+        """The engine before has scored what is its own; the next one goes on."""
+        new, line, width = handover.new, handover.line, self._line_shape[0]
+        assert new.plan is not None
+        self._deliver(handover.end_old())
+        places = [
+            replace(place, inspected=self._columns.inspected(place.cloth, width, new.geometry))
+            for place in self._places.since(line)
+        ]
+        segment = Segment(line, places[0].cloth, places[0].inspected, self._source)
+        self._take_over(line, SegmentStart(segment, new.plan.first_cell, width), tuple(places))
+        self._deliver(handover.take_new())
+
+    def _take_over(self, line: int, start: SegmentStart | None = None, places: tuple[ClothPlace, ...] = ()) -> None:
+        """From `line` on the engine that is due decides; with `start`, in the middle of a segment."""
+        change = self._scoring.take_over()
+        self._cloth = change.ready.cloth
+        self._failures_in_a_row = 0
+        self._outbox.put(EngineTakesOver(line, change.ready.active, change.ends_roll, start, places))
 
     def _follow(self, follower: SelvedgeFollower, piece: LinesSeen) -> bool:
         """Tell where the cloth is now; False when it is where no tile is, or nowhere."""
         moved = follower.see(piece)
-        line, width = piece.first_line + len(piece.lines), piece.lines.shape[1]
+        line = piece.first_line + len(piece.lines)
         if follower.is_lost:
             self._outbox.put(Fault("no_cloth_found", f"to line {line}: the cloth is not seen any more"))
             return False
         if moved is None:
             return True
-        assert self._scorer.plan is not None
-        covered = self._scorer.plan.span
+        width = self._line_shape[0]
         try:
-            inspected = self._inspected(moved, width)
+            inspected = self._columns.inspected(moved, width, self._scoring.scorer.geometry)
         except InputError as error:
             self._outbox.put(Fault("web_moved", f"to line {line}: {error}"))
             return False
-        if inspected.left_px < covered.left_px or inspected.right_px > covered.right_px:
+        if not self._columns.are_within(self._scoring.scorers, moved, width):
             told = (
-                f"the web wandered by more than wander_mm = {self._wander_mm:g} since its selvedges were looked for "
-                f"last; they are looked for again from line {line} on, and the halo before and behind is not inspected"
+                f"the web wandered by more than wander_mm = {self._columns.wander_mm:g} since its selvedges were "
+                f"looked for last; they are looked for again from line {line} on, and the halo before and behind is "
+                "not inspected"
             )
             self._outbox.put(Fault("web_moved", told))
             return False
-        self._outbox.put(ClothMoved(ClothPlace(line, moved, inspected)))
+        place = ClothPlace(line, moved, inspected)
+        self._places.move(place)
+        self._outbox.put(ClothMoved(place))
         return True
 
     def _end_segment(self) -> None:
-        while self._scorer.plan is None and self._head.n_lines:
+        while self._scoring.scorer.plan is None and self._head.n_lines:
             self._start_segment()
-        if self._scorer.plan is not None:
-            self._deliver(self._scorer.end())
-            self._outbox.put(SegmentEnd())
+        if self._scoring.scorer.plan is not None:
+            self._end_strip()
+
+    def _end_strip(self) -> None:
+        """The open segment ends with the lines taken so far."""
+        handover = self._scoring.handover
+        if handover is not None and handover.reaches:
+            self._finish(handover)
+        else:
+            self._scoring.give_up_handover()
+        self._deliver(self._scoring.scorer.end())
+        self._outbox.put(SegmentEnd())
 
     def _deliver(self, results: list[Scored]) -> None:
         for result in results:
@@ -276,6 +343,16 @@ class InferenceStage:
             self._miss(MissedLines(result.first_line, result.end_line, reason, problem))
             if self._failures_in_a_row >= self._settings.engine_failures_to_stop:
                 raise EngineError(f"the engine failed {self._failures_in_a_row} times in a row, last: {problem}")
+
+    def _miss_between(self, missed: MissedLines) -> None:
+        """Lines between two segments; an engine that is due within them takes over there."""
+        while (change := self._changes.next) is not None and change.line < missed.end_line:
+            line = max(change.line, missed.first_line)
+            if line > missed.first_line:
+                self._miss(replace(missed, end_line=line))
+                missed = replace(missed, first_line=line)
+            self._take_over(line)
+        self._miss(missed)
 
     def _miss(self, missed: MissedLines) -> None:
         self._outbox.put(missed)

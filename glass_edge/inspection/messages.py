@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from glass_edge.acquisition.camera import LineBlock
 from glass_edge.inspection.cloth_place import ClothPlace
 from glass_edge.inspection.coverage import GapReason
+from glass_edge.inspection.parameters import ActiveEngine
 from glass_edge.inspection.score_strip import ScoreStrip
 from glass_edge.inspection.sink import Fault, Segment
 
@@ -50,6 +51,25 @@ class SegmentStart:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineTakesOver:
+    """All scores before `line` have come, and those from it on are another engine's.
+
+    Attributes:
+        line: the line.
+        engine: what decides from there on.
+        ends_roll: a roll begins there.
+        start: of its strips where the stretch of cloth goes on; None: the next one comes with its own.
+        places: where that cloth lies from the line on; none without `start`.
+    """
+
+    line: int
+    engine: ActiveEngine
+    ends_roll: bool
+    start: SegmentStart | None = None
+    places: tuple[ClothPlace, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ClothMoved:
     """The cloth of the open segment lies elsewhere from a line on whose scores are still to come."""
 
@@ -82,5 +102,7 @@ class EndOfRun:
     """The last message of the inference thread."""
 
 
-ForDefects = SegmentStart | ClothMoved | SegmentEnd | LinesSeen | ScoreStrip | MissedLines | Fault | EndOfRun
+ForDefects = (
+    SegmentStart | EngineTakesOver | ClothMoved | SegmentEnd | LinesSeen | ScoreStrip | MissedLines | Fault | EndOfRun
+)
 """Messages of the inference thread to the defects thread."""

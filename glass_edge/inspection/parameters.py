@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glass_edge.config.inspection import InspectionSettings
-from glass_edge.engine.base import Engine, TileShapeError
+from glass_edge.engine.base import Engine, EngineFacts, TileShapeError
 from glass_edge.engine.manifest import Manifest, ThresholdSpec
 from glass_edge.errors import InputError
 from glass_edge.fabric.geometry import ClothSpan, WebScale
@@ -40,6 +40,43 @@ class StyleParameters:
     smoothing_sigma_px: float
     threshold_logit: float
     selvedge: SelvedgeZone | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveEngine:
+    """An engine that decides, as it is told of.
+
+    Attributes:
+        version: of its bundle.
+        model_sha256: of its graph, before it was compiled.
+        facts: what computes.
+        stride_px: pixels of a score cell.
+        parameters: by what it decides.
+        promised_per_100m: false alarms in 100 m that it promises at most; None: it promises none.
+    """
+
+    version: str
+    model_sha256: str
+    facts: EngineFacts
+    stride_px: int
+    parameters: StyleParameters
+    promised_per_100m: float | None = None
+
+
+def active_engine(manifest: Manifest, model_sha256: str, engine: Engine, settings: InspectionSettings) -> ActiveEngine:
+    """A bundle's engine with the station's overrides.
+
+    Raises:
+        TileShapeError: the engine was built for another tile than the manifest names.
+    """
+    return ActiveEngine(
+        manifest.version,
+        model_sha256,
+        engine.facts,
+        engine.score_stride_px,
+        style_parameters(manifest, engine, settings),
+        promised_per_100m(manifest, settings),
+    )
 
 
 def style_parameters(manifest: Manifest, engine: Engine, settings: InspectionSettings) -> StyleParameters:

@@ -23,10 +23,10 @@ from glass_edge.fabric.geometry import ClothSpan, WebScale
 from glass_edge.fabric.roll import RollTotals
 from glass_edge.inspection.camera_stage import CameraStage
 from glass_edge.inspection.defect_stage import DefectStage
+from glass_edge.inspection.engine_changes import EngineChanges
 from glass_edge.inspection.inference_stage import InferenceStage
 from glass_edge.inspection.messages import Arrival, ForDefects
 from glass_edge.inspection.parameters import SpanFinder, StyleParameters
-from glass_edge.inspection.roll_changes import RollChange
 from glass_edge.inspection.run_state import RunState
 from glass_edge.inspection.sink import InspectionSink, Progress
 from glass_edge.inspection.turns import StageTurns
@@ -73,7 +73,7 @@ class InspectionPipeline:
         live: bool,
     ) -> None:
         settings = settings or InspectionSettings()
-        self._state = RunState(settings.stop_drain_s)
+        self._state = RunState(settings.stop_drain_s, style.style)
         self._turns = StageTurns()
         blocks: queue.Queue[Arrival] = queue.Queue(settings.block_queue)
         strips: queue.Queue[ForDefects] = queue.Queue(settings.strip_queue)
@@ -129,14 +129,18 @@ class InspectionPipeline:
         self._state.request_stop(drain_s)
 
     def change_roll(self, roll_id: str) -> int:
-        """The cloth from here on belongs to the roll `roll_id`; the roll before ends when its cloth is scored.
+        """The cloth from here on belongs to the roll `roll_id`; the roll before ends when its cloth is scored. An
+        engine of another style that waits takes over with it.
 
         Returns:
             The web line at which it begins (at most a row of scores later).
         """
-        line = self._state.web_line
-        self._state.roll_changes.ask(RollChange(line, roll_id))
-        return line
+        return self._state.engine_changes.begin_roll(self._state.web_line, roll_id)
+
+    @property
+    def engine_changes(self) -> EngineChanges:
+        """Through which other engines take over while the cloth runs."""
+        return self._state.engine_changes
 
     @property
     def is_running(self) -> bool:

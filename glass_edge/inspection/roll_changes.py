@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
 class RollChange:
-    """From `line` on the cloth belongs to the roll `roll_id`."""
+    """From `line` on the cloth belongs to the roll `roll_id`; with `has_engine` another engine decides from there on,
+    and the inference says where that is.
+    """
 
     line: int
     roll_id: str
+    has_engine: bool = False
 
 
 class RollChanges:
@@ -26,18 +29,27 @@ class RollChanges:
         self._lock = threading.Lock()
         self._waiting: deque[RollChange] = deque()
 
-    def ask(self, change: RollChange) -> None:
-        """Ask for a change; one behind a later line waits for that line."""
+    def ask(self, change: RollChange) -> RollChange:
+        """Ask for a change; one behind a later line waits for that line. Returns it with its line."""
         with self._lock:
             if self._waiting and self._waiting[-1].line > change.line:
-                change = RollChange(self._waiting[-1].line, change.roll_id)
+                change = replace(change, line=self._waiting[-1].line)
             self._waiting.append(change)
+        return change
+
+    def engine_takes_over(self, line: int) -> None:
+        """The engine of the first change that brings one decides from `line` on, and with it the roll begins."""
+        with self._lock:
+            for place, change in enumerate(self._waiting):
+                if change.has_engine:
+                    self._waiting[place] = RollChange(line, change.roll_id)
+                    return
 
     @property
     def next(self) -> RollChange | None:
-        """The first that waits."""
+        """The first that waits; None where that one waits for its engine."""
         with self._lock:
-            return self._waiting[0] if self._waiting else None
+            return self._waiting[0] if self._waiting and not self._waiting[0].has_engine else None
 
     @property
     def last_roll_id(self) -> str | None:

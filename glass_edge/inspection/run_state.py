@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 
 from glass_edge.acquisition.camera import CameraFigures
+from glass_edge.inspection.engine_changes import EngineChanges
 from glass_edge.inspection.roll_changes import RollChanges
 
 
@@ -29,15 +30,18 @@ class RunState:
 
     Attributes:
         stop_drain_s: after a stop request, lines taken in are still inspected this long.
+        style: of the engine that the run begins with.
         stop: no more lines are read.
         engine_ready: the engine is warm, or could not be started.
         started_monotonic_s: when the engine was ready.
         web_line: after the last line that the camera handed over, written by the camera thread alone.
         roll_changes: rolls that are to begin.
+        engine_changes: engines that are to take over; it begins rolls, too.
         camera: what the camera measures of itself, written by the camera thread alone.
     """
 
     stop_drain_s: float
+    style: InitVar[str] = ""
     stop: threading.Event = field(default_factory=threading.Event)
     engine_ready: threading.Event = field(default_factory=threading.Event)
     started_monotonic_s: float = field(default_factory=time.monotonic)
@@ -45,10 +49,14 @@ class RunState:
     block_queue_max: int = 0
     web_line: int = 0
     roll_changes: RollChanges = field(default_factory=RollChanges)
+    engine_changes: EngineChanges = field(init=False)
     camera: CameraFigures = field(default_factory=CameraFigures)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _error: BaseException | None = None
     _drain_until_s: float | None = None
+
+    def __post_init__(self, style: str) -> None:
+        self.engine_changes = EngineChanges(self.roll_changes, style)
 
     @property
     def error(self) -> BaseException | None:

@@ -18,6 +18,7 @@ from glass_edge.fabric.defect import Defect
 from glass_edge.fabric.geometry import ClothSpan, WebBox
 from glass_edge.fabric.roll import Roll, RollTotals
 from glass_edge.inspection.coverage import CoverageGap
+from glass_edge.inspection.parameters import ActiveEngine
 from glass_edge.inspection.score_strip import ScoreStrip
 
 
@@ -131,7 +132,10 @@ class InspectionSink(Protocol):
         """The first lines of the roll are here."""
 
     def segment_started(self, segment: Segment) -> None:
-        """A stretch of cloth without a break begins."""
+        """A stretch of cloth without a break begins, or goes on with another engine."""
+
+    def engine_changed(self, line: int, engine: ActiveEngine, so_far: RollTotals | None) -> None:
+        """Another engine decides from web line `line` on; `so_far` is the open roll up to there, None without one."""
 
     def scores(self, strip: ScoreStrip) -> None:
         """Smoothed scores, in order and without hole within a segment; not to be written to."""
@@ -159,6 +163,9 @@ class QuietSink:
         """Ignored."""
 
     def segment_started(self, segment: Segment) -> None:
+        """Ignored."""
+
+    def engine_changed(self, line: int, engine: ActiveEngine, so_far: RollTotals | None) -> None:
         """Ignored."""
 
     def scores(self, strip: ScoreStrip) -> None:

@@ -8,6 +8,8 @@ What a segment borders on was not seen, and a reflection of the cloth in its pla
 mean nothing. So the outermost `halo_px` lines at both ends of a segment (and what is left of a cell behind the last
 whole one) are `EdgeLines`, never scored; a segment without a whole cell between them is nothing else. Where a tile
 reaches beyond the last line it continues by reflection (reflect-101), which is seen inside its halo only.
+
+A strip that is told to stop at a line has, before it, the scores of one that goes on, and none from it on.
 """
 
 from __future__ import annotations
@@ -73,8 +75,10 @@ class StripScorer:
         self._buffer: LineBuffer | None = None
         self._buffer_shape = (0, 0)
         self._first_line = 0
+        self._from_line = 0  # first line that is handed out
         self._cut_line = 0  # first line not yet in a tile row; the start edge is behind it
         self._done_line = 0  # first line not yet handed out
+        self._stop_line: int | None = None  # nothing is scored from here on
         self.tiles_scored = 0
 
     @property
@@ -87,8 +91,53 @@ class StripScorer:
         """First line of the segment that was not handed out yet."""
         return self._done_line
 
-    def begin(self, first_line: int, width_px: int, channels: int, span: ClothSpan) -> TilePlan:
-        """Start a segment of lines of `width_px` pixels and `channels` (1 grey, 3 RGB), inspected inside `span`.
+    @property
+    def held_line(self) -> int:
+        """First line of the segment of which the pixels are still held."""
+        return self._open()[1].first_line
+
+    @property
+    def edge_line(self) -> int:
+        """First line of the end edge, if the segment ended behind the lines taken so far."""
+        _, buffer = self._open()
+        halo, stride = self.geometry.halo_px, self.geometry.stride_px
+        scored = (buffer.end_line - self._first_line - 2 * halo) // stride * stride
+        return self._first_line + halo + scored if scored > 0 else self._first_line
+
+    @property
+    def has_stopped(self) -> bool:
+        """True when every row before the line of `stop_at` is on its way."""
+        return self._cut_line == self._stop_line
+
+    def lines_from(self, line: int) -> NDArray[np.uint8]:
+        """View of the lines held from `line` on (not before `held_line`), uint8 (n, width, channels); valid until the
+        next `push`; empty where they are still to come.
+        """
+        _, buffer = self._open()
+        return buffer.held()[line - buffer.first_line :]
+
+    def row_from(self, line: int) -> int:
+        """First line at or after `line` at which a row of scores begins that is not yet cut, nor the strip's first."""
+        start, stride = self._first_line + self.geometry.halo_px, self.geometry.stride_px
+        return start - (start - max(line, self._cut_line, start + 1)) // stride * stride
+
+    def stop_at(self, line: int) -> None:
+        """Score nothing from `line` on, a value of `row_from`; lines behind it are taken as far as rows before need
+        them. `abandon` closes a segment that has stopped.
+        """
+        if line < self._cut_line or line != self.row_from(line):
+            raise ValueError(f"line {line} begins no row of scores that is still to be cut")
+        self._stop_line = line
+
+    def go_on(self) -> None:
+        """Take `stop_at` back; no line may have been pushed since the strip stopped."""
+        self._stop_line = None
+
+    def begin(
+        self, first_line: int, width_px: int, channels: int, span: ClothSpan, *, from_line: int | None = None
+    ) -> TilePlan:
+        """Start a segment of lines of `width_px` pixels and `channels` (1 grey, 3 RGB), inspected inside `span`; lines
+        of its start edge before `from_line` are another strip's and are not handed out.
 
         Raises:
             InputError: the span does not fit, or the cloth is RGB and the engine grey.
@@ -106,8 +155,10 @@ class StripScorer:
             self._buffer = LineBuffer(capacity, width_px, channels)
             self._buffer_shape = (width_px, channels)
         self._buffer.clear(first_line)
-        self._first_line = self._done_line = first_line
+        self._first_line = first_line
+        self._from_line = self._done_line = first_line if from_line is None else from_line
         self._cut_line = first_line + self.geometry.halo_px
+        self._stop_line = None
         self._plan = plan
         return plan
 
@@ -125,13 +176,13 @@ class StripScorer:
             )
         done: list[Scored] = []
         taken = 0
-        while taken < pixels.shape[0]:
+        while taken < pixels.shape[0] and not self.has_stopped:
             part = pixels[taken : taken + buffer.free]
             buffer.put(part)
             taken += part.shape[0]
             # A tile row is cut once its last line is here.
-            while self._origin_after(self._cut_line) + self.geometry.height_px <= buffer.end_line:
-                self._cut(plan, buffer, None, None, done)
+            while self._is_row_here(buffer.end_line):
+                self._cut(plan, buffer, None, self._stop_line, done)
         return done
 
     def drain(self) -> list[Scored]:
@@ -143,17 +194,19 @@ class StripScorer:
         return done
 
     def end(self) -> list[Scored]:
-        """End the segment: the lines still held are scored, less the end edge."""
+        """End the segment: the lines still held are scored, less the end edge. One that was told to stop ends there, if
+        that lies before the edge.
+        """
         plan, buffer = self._open()
         done: list[Scored] = []
-        end_line = buffer.end_line
-        halo, stride = self.geometry.halo_px, self.geometry.stride_px
-        scored = (end_line - self._first_line - 2 * halo) // stride * stride
-        edge_line = self._first_line + halo + scored if scored > 0 else self._first_line
-        while self._cut_line < edge_line:
-            self._cut(plan, buffer, end_line, edge_line, done)
+        end_line, edge_line = buffer.end_line, self.edge_line
+        stops = self._stop_line is not None and self._stop_line <= edge_line
+        limit_line = self._stop_line if self._stop_line is not None and stops else edge_line
+        while self._cut_line < limit_line:
+            self._cut(plan, buffer, end_line, limit_line, done)
         done += self.drain()
-        if edge_line < end_line:
+        edge_line = max(edge_line, self._from_line)
+        if edge_line < end_line and not stops:
             done.append(EdgeLines(edge_line, end_line))
             self._done_line = end_line
         self._plan = None
@@ -170,6 +223,10 @@ class StripScorer:
             raise RuntimeError("no segment was begun")
         return self._plan, self._buffer
 
+    def _is_row_here(self, end_line: int) -> bool:
+        is_whole = self._origin_after(self._cut_line) + self.geometry.height_px <= end_line
+        return is_whole and not self.has_stopped
+
     def _origin_after(self, cut_line: int) -> int:
         """Web line at which the next tile row starts: the last grid row whose inside begins at or before the line.
 
@@ -182,16 +239,18 @@ class StripScorer:
         return cut_line + geometry.advance_px - geometry.inner_height_px - geometry.halo_px
 
     def _cut(
-        self, plan: TilePlan, buffer: LineBuffer, segment_end: int | None, edge_line: int | None, done: list[Scored]
+        self, plan: TilePlan, buffer: LineBuffer, segment_end: int | None, limit_line: int | None, done: list[Scored]
     ) -> None:
-        """Cut one row of tiles and send it to the engine; the end and its edge are known only when the segment ends."""
+        """Cut one row of tiles and send it to the engine; scores behind `limit_line` are not used, and the end is known
+        only when the segment ends.
+        """
         geometry = self.geometry
         origin = self._origin_after(self._cut_line)
         if segment_end is not None:
             # No line comes any more: let the inside start at the cut, so that the fewest rows finish the segment.
             origin = self._cut_line - geometry.halo_px
         inside_end = origin + geometry.halo_px + geometry.inner_height_px
-        end_line = inside_end if edge_line is None else min(inside_end, edge_line)
+        end_line = inside_end if limit_line is None else min(inside_end, limit_line)
         rows = np.arange(origin, origin + geometry.height_px) - self._first_line
         n_known = (buffer.end_line if segment_end is None else segment_end) - self._first_line
         source_rows = reflect_101(rows, n_known) + (self._first_line - buffer.first_line)
@@ -201,8 +260,8 @@ class StripScorer:
         else:
             pixels = held[source_rows]
         stride = geometry.stride_px
-        if self._cut_line == self._first_line + geometry.halo_px > self._first_line:
-            done.append(EdgeLines(self._first_line, self._cut_line))
+        if self._cut_line == self._first_line + geometry.halo_px > self._from_line:
+            done.append(EdgeLines(self._from_line, self._cut_line))
             self._done_line = self._cut_line
         row = _TileRow(
             first_line=self._cut_line,

@@ -96,6 +96,11 @@ class DefectTracker:
         self._tracks: dict[int, Track] = {}
 
     @property
+    def next_id(self) -> int:
+        """Id of the next defect."""
+        return self._next_id
+
+    @property
     def announced(self) -> int:
         """Defects announced so far, those that merged into others later included."""
         return self._next_id - self._first_id

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from glass_edge.fabric.defect import Defect
 from glass_edge.fabric.roll import Roll, RollTotals
 from glass_edge.inspection.coverage import CoverageGap
+from glass_edge.inspection.parameters import ActiveEngine
 from glass_edge.inspection.score_strip import ScoreStrip
 from glass_edge.inspection.sink import DefectCrop, Fault, InspectionSink, Progress, Segment
 
@@ -30,6 +31,11 @@ class FanOutSink:
         """Handed on."""
         for sink in self._sinks:
             sink.segment_started(segment)
+
+    def engine_changed(self, line: int, engine: ActiveEngine, so_far: RollTotals | None) -> None:
+        """Handed on."""
+        for sink in self._sinks:
+            sink.engine_changed(line, engine, so_far)
 
     def scores(self, strip: ScoreStrip) -> None:
         """Handed on."""

@@ -18,6 +18,7 @@ from glass_edge.engine.base import EngineError, EngineFacts, TileShapeError
 from glass_edge.fabric.defect import Defect
 from glass_edge.fabric.roll import Roll, RollTotals
 from glass_edge.inspection.coverage import CoverageGap
+from glass_edge.inspection.parameters import ActiveEngine
 from glass_edge.inspection.score_strip import ScoreStrip
 from glass_edge.inspection.sink import DefectCrop, Fault, Progress, QuietSink, Segment
 
@@ -233,6 +234,9 @@ class Notes(QuietSink):
 
     def segment_started(self, segment: Segment) -> None:
         self._note("segment", segment)
+
+    def engine_changed(self, line: int, engine: ActiveEngine, so_far: RollTotals | None) -> None:
+        self._note("engine", (line, engine, so_far))
 
     def scores(self, strip: ScoreStrip) -> None:
         self._note("scores", strip)
