@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+from glass_edge.config.events import Role
 from glass_edge.events.json_schema import event_schema
 from glass_edge.events.parsing import parse_event
 from glass_edge.events.payloads import GapReason, StationState
@@ -56,9 +57,21 @@ def test_the_other_examples_parse() -> None:
         "snapshot",
         "status",
         "roll",
+        "recipe",
+        "acknowledge",
+        "bypass",
     ]
     replies = [parse_reply(text.encode()) for text in examples("reply")]
-    assert [reply.reply for reply in replies] == ["replay", "snapshot", "status", "roll", "error"]
+    assert [reply.reply for reply in replies] == [
+        "replay",
+        "snapshot",
+        "status",
+        "error",
+        "roll",
+        "recipe",
+        "acknowledge",
+        "bypass",
+    ]
     for text, reply in zip(examples("reply"), replies, strict=True):
         assert json.loads(reply.model_dump_json()) == json.loads(text)
         type(reply).model_validate(json.loads(text))
@@ -70,7 +83,7 @@ def test_the_other_examples_parse() -> None:
 def test_every_key_and_value_is_named() -> None:
     for name in ENVELOPE_ORDER:
         assert f"| `{name}` |" in TEXT
-    for value in (*GapReason, *StationState, *DefectShape):
+    for value in (*GapReason, *StationState, *DefectShape, *Role):
         assert f"`{value}`" in TEXT
     assert f"at present `{SCHEMA_VERSION}`" in TEXT
 
