@@ -1,0 +1,91 @@
+"""Names of faults of woven cloth, for a person's verdict on a defect.
+
+Promises: one stable name a fault; terms follow the vocabulary of ISO 8498:1990 (woven fabrics, description of defects),
+those a camera can show; what each means is said in our own words.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class FaultName(StrEnum):
+    """What a defect is."""
+
+    # along the warp
+    BROKEN_END = "broken_end"
+    """A warp yarn broke and is missing for a length."""
+    MISSING_END = "missing_end"
+    """A warp yarn was never there."""
+    DOUBLE_END = "double_end"
+    """Two warp yarns lie where one belongs."""
+    WRONG_END = "wrong_end"
+    """A warp yarn of another kind, colour or twist."""
+    SLACK_END = "slack_end"
+    """A warp yarn with too little tension, that waves or loops."""
+    TIGHT_END = "tight_end"
+    """A warp yarn with too much tension, that pulls the cloth together."""
+    WRONG_DRAW = "wrong_draw"
+    """Warp yarns drawn in the wrong order, so that the weave is another along a line."""
+    REED_MARK = "reed_mark"
+    """A fine line along the warp where a dent of the reed holds yarns apart."""
+    WARP_STREAK = "warp_streak"
+    """A band along the warp that looks otherwise, lighter, darker or barred."""
+    TEMPLE_MARK = "temple_mark"
+    """Small holes or scratches beside the selvedge from the temples."""
+    # along the weft
+    BROKEN_PICK = "broken_pick"
+    """A weft yarn that does not go over the whole width."""
+    MISSING_PICK = "missing_pick"
+    """A weft yarn left out over the whole width."""
+    DOUBLE_PICK = "double_pick"
+    """Two weft yarns in one shed."""
+    WRONG_PICK = "wrong_pick"
+    """A weft yarn of another kind or colour."""
+    SLACK_PICK = "slack_pick"
+    """A weft yarn with too little tension, with loops or kinks."""
+    TIGHT_PICK = "tight_pick"
+    """A weft yarn with too much tension."""
+    WEFT_BAR = "weft_bar"
+    """A band across the cloth that looks otherwise, from other yarn or other spacing."""
+    STARTING_PLACE = "starting_place"
+    """A thick or thin line across where the loom stopped and began again."""
+    THICK_PLACE = "thick_place"
+    """A band across with too many picks a cm."""
+    THIN_PLACE = "thin_place"
+    """A band across with too few picks a cm."""
+    BOW = "bow"
+    """Weft that lies in an arc."""
+    SKEW = "skew"
+    """Weft that lies aslant."""
+    # yarn
+    SLUB = "slub"
+    """A thick stretch of a yarn."""
+    NEP = "nep"
+    """A small knot of tangled fibres."""
+    KNOT = "knot"
+    """The knot of two yarn ends."""
+    # the weave
+    FLOAT = "float"
+    """Yarns that are not bound where they should be."""
+    NEST = "nest"
+    """A tangle of floating yarns."""
+    HOLE = "hole"
+    """Yarns of both directions are missing or broken."""
+    TEAR = "tear"
+    """The cloth is torn."""
+    CREASE = "crease"
+    """A fold that stays."""
+    SELVEDGE_FAULT = "selvedge_fault"
+    """The selvedge is slack, tight, torn, looped or uneven."""
+    # what does not belong there
+    FOREIGN_FIBRE = "foreign_fibre"
+    """Fibres of another colour or kind woven in."""
+    FOREIGN_BODY = "foreign_body"
+    """Fly, a thing, or an insect woven in or lying on the cloth."""
+    STAIN = "stain"
+    """Oil, rust, dirt or water."""
+    ABRASION = "abrasion"
+    """The surface is rubbed."""
+    OTHER = "other"
+    """None of these; say which in the note."""
