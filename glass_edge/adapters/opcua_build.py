@@ -147,6 +147,10 @@ class Nodes:
         results = await self.server.iserver.isession.add_nodes([item])
         results[0].StatusCode.check()
 
+    async def remove(self, path: str) -> None:
+        """Take an instance away, with its parts."""
+        await self.server.delete_nodes([self.node(path)], recursive=True)
+
     async def write(self, node_id: ua.NodeId, value: ua.DataValue, attribute: ua.AttributeIds) -> None:
         """Write an attribute, past what clients may do."""
         (await self.server.iserver.aspace.write_attribute_value(node_id, attribute, value)).check()

@@ -113,8 +113,12 @@ def _engine(name: str) -> Callable[[StationView], Plain | None]:
     return lambda view: getattr(view.engine, name, None)
 
 
-def _stop(name: str) -> Callable[[StationView], Plain | None]:
-    return lambda view: None if view.stop is None else getattr(view.stop.request, name)
+def _stop(name: str, without: Plain | None = None) -> Callable[[StationView], Plain | None]:
+    def read(view: StationView) -> Plain | None:
+        value: Plain | None = None if view.stop is None else getattr(view.stop.request, name)
+        return without if value is None else value
+
+    return read
 
 
 def _recipe(view: StationView) -> str | None:
@@ -176,9 +180,9 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("Engine.ThresholdLogit", Kind.DOUBLE, "a defect is at or above it", _engine("threshold_logit")),
     Variable("ActiveRecipe", Kind.STRING, "internal id of the recipe in use: style/version", _recipe),
     Variable("Stop.IsPending", Kind.BOOLEAN, "a stop request waits for its answer", lambda view: view.stop is not None),
-    Variable("Stop.RequestId", Kind.STRING, "its id, for AcknowledgeStop", _stop("request_id")),
-    Variable("Stop.Reason", Kind.STRING, "why the loom is asked to stop", _stop("reason")),
-    Variable("Stop.Cause", Kind.STRING, "rule that asks", _stop("cause")),
+    Variable("Stop.RequestId", Kind.STRING, "its id, for AcknowledgeStop", _stop("request_id", "")),
+    Variable("Stop.Reason", Kind.STRING, "why the loom is asked to stop", _stop("reason", "")),
+    Variable("Stop.Cause", Kind.STRING, "rule that asks", _stop("cause", "")),
     Variable("Stop.RequestedUtc", Kind.TIME, "since when", lambda view: view.stop.stamp_utc if view.stop else None),
     Variable("Stop.AlongMillimetres", Kind.DOUBLE, "where along the roll, mm", _stop("along_mm")),
     Variable("Stop.AcrossMillimetres", Kind.DOUBLE, "where across, mm", _stop("across_mm")),

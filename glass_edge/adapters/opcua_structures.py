@@ -59,7 +59,7 @@ def external_id(recipe: Recipe) -> Any:  # noqa: ANN401 - the classes are made o
 
 def internal_id(recipe: Recipe | None) -> Any:  # noqa: ANN401
     """A recipe as the station knows it; an empty id for none."""
-    return _class("RecipeIdInternalDataType")(Id="" if recipe is None else recipe.internal_id)
+    return internal_id_of("" if recipe is None else recipe.internal_id)
 
 
 def job_id(roll_id: str) -> Any:  # noqa: ANN401
@@ -91,25 +91,41 @@ def result_structure(result: RollResult) -> Any:  # noqa: ANN401
     return _class("ResultDataType")(**result_fields(result))
 
 
+def empty(type_name: str) -> Any:  # noqa: ANN401
+    """A structure of a type that holds nothing."""
+    return _class(type_name)()
+
+
+def internal_id_of(text: str) -> Any:  # noqa: ANN401
+    """An internal id of a recipe."""
+    return _class("RecipeIdInternalDataType")(Id=text)
+
+
+class ArgumentError(ValueError):
+    """An argument of a method is not what the method takes."""
+
+
 def id_text(structure: Any) -> str:  # noqa: ANN401
     """Id of a structure that a client sent; empty when it sent none.
 
     Raises:
-        TypeError: it sent something else.
+        ArgumentError: it sent something else.
     """
-    if structure is None:
-        return ""
-    text = getattr(structure, "Id", None)
-    if text is not None and not isinstance(text, str):
-        raise TypeError("an id is no text")
-    if not hasattr(structure, "Id"):
-        raise TypeError("not a structure with an Id")
-    return (text or "").strip()
+    return _text(structure, "Id")
 
 
 def version_text(structure: Any) -> str:  # noqa: ANN401
-    """Version of an id that a client sent; empty when it sent none."""
-    return (getattr(structure, "Version", None) or "").strip()
+    """Version of an id that a client sent; empty when it sent none. Raises as `id_text`."""
+    return _text(structure, "Version")
+
+
+def _text(structure: Any, name: str) -> str:  # noqa: ANN401
+    if structure is None or (isinstance(structure, ua.ExtensionObject) and not structure.Body):
+        return ""
+    text = getattr(structure, name, "" if name == "Version" else 0) or ""
+    if not isinstance(text, str) or not hasattr(structure, "Id"):
+        raise ArgumentError("not a structure with an Id")
+    return text.strip()
 
 
 def _class(name: str) -> Any:  # noqa: ANN401
