@@ -14,6 +14,7 @@ import typer
 from glass_edge.cli.adapter_any import any_adapter
 from glass_edge.cli.adapter_files import files
 from glass_edge.cli.adapter_mqtt import mqtt
+from glass_edge.cli.adapter_opcua import opcua
 from glass_edge.cli.adapter_webhook import webhook
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
     group.command("run")(any_adapter)
     group.command("files")(files)
     group.command("webhook")(webhook)
+    group.command("opcua")(opcua)
     group.command("mqtt")(mqtt)
     group.command("status")(status)
     app.add_typer(group, name="adapter")
