@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any, TypeAlias
 
@@ -37,6 +38,7 @@ from glass_edge.config.events import Role
 _AT_A_TIME = 4
 _MOST_WAITING = 16
 _MOST_HANDLES = 1000
+_NEVER = datetime(1601, 1, 1, tzinfo=UTC)  # the null of OPC UA
 _PART_TYPES = {
     "ExternalRecipeId": "RecipeIdExternalDataType",
     "InternalRecipeId": "RecipeIdInternalDataType",
@@ -208,7 +210,7 @@ class Calls:
             _int32(ResultState.UNDEFINED if result is None else result.state),
             *(part(name) for name in ("MeasId", "PartId", "ExternalRecipeId", "InternalRecipeId", "ProductId")),
             *(part(name) for name in ("ExternalConfigurationId", "InternalConfigurationId", "JobId")),
-            ua.Variant(None if result is None else result.ended_utc, ua.VariantType.DateTime),
+            ua.Variant(_NEVER if result is None else result.ended_utc, ua.VariantType.DateTime),
             part("ProcessingTimes"),
             result_variant(fields.get("ResultContent", [])),
             _int32(WRONG_ARGUMENT if result is None else DONE),

@@ -177,6 +177,15 @@ class Mill:
         finally:
             self.publisher.close()
 
+    def head(self) -> int:
+        """Number of the newest event."""
+        with self.publisher.journal.reader() as reader:
+            return reader.extent().head
+
+    def documents_after(self, seq: int) -> list[str]:
+        with self.publisher.journal.reader() as reader:
+            return [stored.document for stored in reader.read(seq + 1, 1000).events]
+
     def status(self) -> dict[str, Any]:
         return json.loads((self.folder / "state/status.json").read_text())
 
@@ -253,4 +262,4 @@ def activated(style: str, version: str) -> Draft:
 
 def stop_request(request_id: str) -> Draft:
     payload = StopRequest(request_id=request_id, reason="a hole", cause="hole", defect_id=7)
-    return Draft(kind="stop.request", is_simulated=True, is_partial=True, roll_id="R", style="twill", payload=payload)
+    return Draft(kind="stop.request", is_simulated=True, is_partial=True, roll_id=None, style=None, payload=payload)
