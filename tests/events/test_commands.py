@@ -223,12 +223,12 @@ def test_an_acknowledgement_and_its_stop_ack_come_together(short_path: Path, loo
             acknowledge(endpoint, "s1", accepted=True)
         assert caught.value.reason == "stop request s1 does not wait for an answer; s2 does"
         with raw_dealer(endpoint) as sock:  # many at once, before the first is published: one is taken
-            for _ in range(20):
+            for _ in range(12):  # fewer than the station queues replies for one peer
                 sock.send_json(
                     {"request": "acknowledge", "request_id": "s2", "accepted": False, "detail": "thread end"}
                 )
-            replies = [json.loads(sock.recv_multipart()[0])["reply"] for _ in range(20)]
-        assert replies == ["acknowledge", *["error"] * 19]
+            replies = [json.loads(sock.recv_multipart()[0])["reply"] for _ in range(12)]
+        assert replies == ["acknowledge", *["error"] * 11]
         eventually(lambda: request_snapshot(endpoint)[1].stop_request is None, "nothing waits")
     events = journal_of(short_path / "journal.db")
     (ack,) = [event for event in events if event.kind == Kind.STOP_ACK]
