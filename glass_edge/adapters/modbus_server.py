@@ -34,7 +34,7 @@ _HEADER = struct.Struct(">HHHB")  # transaction, protocol, bytes that follow, un
 _MOST_BYTES = 254
 _REST_S = 5.0
 _BUFFER_BYTES = 2048
-_BACKLOG = 16
+_BACKLOG = 128
 _ANY_UNIT = frozenset({0, 255})
 
 _READ_HOLDING, _READ_INPUT, _WRITE_ONE, _WRITE_MANY, _MASK, _READ_WRITE, _IDENTITY = 3, 4, 6, 16, 22, 23, 43

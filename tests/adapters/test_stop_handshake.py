@@ -105,6 +105,7 @@ class Handshakes(RuleBasedStateMachine):
         self.under_way: tuple[int, bool] | None = None
         self.answers: dict[int, list[bool]] = {}
         self.station_refused: set[int] = set()
+        self.replied: set[tuple[int, str]] = set()
 
     def look(self) -> None:
         self.shake = self.shake.see(self.pending, self.now_s).hear(self.wanted, self.now_s)
@@ -115,11 +116,17 @@ class Handshakes(RuleBasedStateMachine):
             if self.wanted.refuse == number or (not self.wanted.is_enabled and self.wanted.may_refuse):
                 self.refusable.add(number)
 
-    @rule(is_new_journal=st.booleans())
-    def station_asks(self, is_new_journal: bool) -> None:
+    @rule()
+    def station_asks(self) -> None:
         self.names += 1
-        epoch = OTHER_EPOCH if is_new_journal else EPOCH
-        self.pending = (epoch, f"stop-{self.names}")
+        self.pending = (EPOCH, f"stop-{self.names}")
+        self.look()
+
+    @precondition(lambda self: self.pending is not None and self.pending[0] == EPOCH)
+    @rule()
+    def station_asks_the_same_in_a_new_journal(self) -> None:
+        assert self.pending is not None
+        self.pending = (OTHER_EPOCH, self.pending[1])
         self.look()
 
     @rule()
@@ -127,11 +134,11 @@ class Handshakes(RuleBasedStateMachine):
         self.pending = None
         self.look()
 
-    @rule(data=st.data(), is_enabled=st.booleans(), may_refuse=st.booleans())
-    def controller_writes(self, data: st.DataObject, is_enabled: bool, may_refuse: bool) -> None:
-        current = self.shake.last_number
-        numbers = st.sampled_from([0, current, (current + 1) % (MOST_NUMBER + 1), max(0, current - 1)])
-        self.wanted = Wanted(data.draw(numbers), data.draw(numbers), is_enabled, may_refuse)
+    @rule(what=st.sampled_from(["nothing", "accept", "refuse", "both", "off"]), error=st.sampled_from([0, 0, 0, -1, 1]))
+    def controller_writes(self, what: str, error: int) -> None:
+        number = (self.shake.last_number + error) % (MOST_NUMBER + 1)
+        accept, refuse = number * (what in ("accept", "both")), number * (what in ("refuse", "both"))
+        self.wanted = Wanted(accept, refuse, is_enabled=what != "off", may_refuse=what == "off")
         self.look()
 
     @rule(seconds=st.floats(0.1, 20))
@@ -160,6 +167,7 @@ class Handshakes(RuleBasedStateMachine):
             self.shake = self.shake.unheard(number, self.now_s + 2.0)
         else:
             self.shake = self.shake.replied(number, is_taken=fate == "taken")
+            self.replied.add((number, fate))
             if fate == "refused":
                 self.station_refused.add(number)
             elif is_told and self.pending is not None and self.numbers.get(self.pending) == number:
@@ -204,6 +212,8 @@ class Handshakes(RuleBasedStateMachine):
         answer = answer_of(self.shake) if hasattr(self, "shake") else None
         if answer is not None and answer.fate is Fate.UNDER_WAY:
             assert self.under_way is not None
+        if answer is not None and answer.fate in (Fate.TAKEN, Fate.REFUSED):
+            assert (self.shake.last_number, answer.fate.name.lower()) in self.replied
 
 
 Handshakes.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
