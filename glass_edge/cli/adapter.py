@@ -13,6 +13,7 @@ import typer
 
 from glass_edge.cli.adapter_any import any_adapter
 from glass_edge.cli.adapter_files import files
+from glass_edge.cli.adapter_modbus import modbus
 from glass_edge.cli.adapter_mqtt import mqtt
 from glass_edge.cli.adapter_opcua import opcua
 from glass_edge.cli.adapter_webhook import webhook
@@ -29,8 +30,9 @@ def register(app: typer.Typer) -> None:
     group.command("run")(any_adapter)
     group.command("files")(files)
     group.command("webhook")(webhook)
-    group.command("opcua")(opcua)
+    group.command("modbus")(modbus)
     group.command("mqtt")(mqtt)
+    group.command("opcua")(opcua)
     group.command("status")(status)
     app.add_typer(group, name="adapter")
 
