@@ -16,8 +16,9 @@ from glass_edge.calibration.alarm_rate import MOST_ALARMS, alarm_rate
 from glass_edge.fabric.defect import Defect, DefectPhase
 from glass_edge.fabric.geometry import WebScale
 from glass_edge.fabric.grading_result import RollGrade
-from glass_edge.fabric.roll import Roll
+from glass_edge.fabric.roll import Roll, RollTotals
 from glass_edge.inspection.coverage import CoverageGap, GapReason
+from glass_edge.inspection.parameters import ActiveEngine
 from glass_edge.inspection.sink import DefectCrop, Fault, Latency, QuietSink, Segment
 from glass_edge.inspection.sink import Progress as InspectionProgress
 from glass_edge.service.roll_job import RollReport
@@ -74,6 +75,11 @@ class ConsoleSink(QuietSink):
     def segment_started(self, segment: Segment) -> None:
         """Remembers which image is played."""
         self._source = segment.source
+
+    def engine_changed(self, line: int, engine: ActiveEngine, so_far: RollTotals | None) -> None:
+        """The engine that decides from now on."""
+        del so_far
+        self.say(f"engine {engine.parameters.style} {engine.version} decides from web line {line} on")
 
     def defect(self, defect: Defect, crop: DefectCrop | None) -> None:
         """A line when it begins and when it ends."""

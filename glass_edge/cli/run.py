@@ -41,9 +41,8 @@ def run(
     from glass_edge.cli.judging import judge_rules
     from glass_edge.cli.one_roll import inspect_and_show
     from glass_edge.cli.replay import FAILURES
-    from glass_edge.cli.watched import watched
+    from glass_edge.cli.station_engine import station_engine, station_recipes, watched_styles
     from glass_edge.config.station import load_station
-    from glass_edge.engine.bundle import load_bundle
     from glass_edge.service.notify import Notifier
     from glass_edge.service.notify_station import StationNotes
     from glass_edge.service.roll_job import RollJob, check_job
@@ -51,10 +50,12 @@ def run(
     from glass_edge.service.station import Station
 
     settings = load_station(config)
-    bundle = load_bundle(settings.bundle)
+    engine = station_engine(settings)
+    bundle = engine.bundle
     opened = open_station_camera(settings.camera, settings.web, bundle.manifest.style)
     source = opened.camera
-    camera = watched(_recorded(source, settings) if record or settings.recording.enabled else source, settings)
+    recorded = _recorded(source, settings) if record or settings.recording.enabled else source
+    camera, follow = watched_styles(recorded, settings, engine)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     job = RollJob(
         roll_id=roll or settings.roll_id or f"{settings.station}-{stamp}",
@@ -67,8 +68,11 @@ def run(
         judge=judge_rules(settings, bundle.manifest.style),
         report_table=settings.grading.table,
         across=opened.across,
+        recipes=station_recipes(engine, settings, follow),
     )
     check_job(job)
+    if engine.said:
+        typer.echo(engine.said, err=True)
     stop_takes_s = settings.inspection.stop_drain_s + settings.output.report_wait_s + _STOP_S
     with (
         stop_on_signals() as stop,

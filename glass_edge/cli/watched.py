@@ -20,11 +20,22 @@ def watched(camera: Camera, settings: StationSettings) -> Camera:
     """
     if settings.fit_check.look is None:
         return camera
+    from glass_edge.service.fit_watch import watch_fit
+
+    sha256 = corrected_by(settings)
+    return watch_fit(camera, settings.fit_check, mm_per_line=settings.web.mm_per_line, flat_field_sha256=sha256)
+
+
+def corrected_by(settings: StationSettings) -> str | None:
+    """SHA-256 of the flat field that corrects the lines, empty for none; None: each of several cameras has its own.
+
+    Raises:
+        InputError: its file is missing or damaged.
+    """
     from glass_edge.calibration.flat_field import FlatField
     from glass_edge.config.camera import GenicamCameraSettings
-    from glass_edge.service.fit_watch import watch_fit
 
     sha256 = None if settings.camera.kind == "joined" else ""  # joined cameras have one each
     if isinstance(settings.camera, GenicamCameraSettings) and settings.camera.flat_field is not None:
         sha256 = FlatField.load(settings.camera.flat_field).sha256
-    return watch_fit(camera, settings.fit_check, mm_per_line=settings.web.mm_per_line, flat_field_sha256=sha256)
+    return sha256

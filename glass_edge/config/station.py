@@ -20,6 +20,7 @@ from glass_edge.config.grading import GradingSettings
 from glass_edge.config.inspection import InspectionSettings
 from glass_edge.config.joined_camera import JoinedCameraSettings, StationCameraSettings
 from glass_edge.config.output import OutputSettings
+from glass_edge.config.recipes import Recipes
 from glass_edge.config.recording import RecordingSettings
 from glass_edge.config.stop_rule import StopSettings
 from glass_edge.config.web import WebSettings
@@ -36,6 +37,9 @@ class StationSettings(Settings):
     """The engine: a bundle engines/<style>/<version>, or the style's folder for its newest version."""
     roll_id: str | None = Field(default=None, min_length=1, max_length=128)
     """Name of the roll that is woven; left out: the station's name and the time."""
+    recipes: Recipes = Field(default_factory=dict)
+    """Styles that may be chosen while the station runs (`glass-edge recipe change`), each with the folder of its
+    engines; the style of `bundle` always may."""
     camera: StationCameraSettings
     """Where the lines come from."""
     web: WebSettings
@@ -93,6 +97,7 @@ class StationSettings(Settings):
         }
         changes |= {"web": self.web.relative_to(folder)}
         changes |= {"grading": self.grading.relative_to(folder)}
+        changes |= {"recipes": {style: one.relative_to(folder) for style, one in self.recipes.items()}}
         return self.model_copy(update=changes | {"output": output, "recording": recording, "fit_check": fit_check})
 
 

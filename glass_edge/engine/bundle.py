@@ -87,8 +87,8 @@ def load_bundle(path: Path) -> Bundle:
     Raises:
         InputError: no bundle there, or anything in it is missing, changed or not listed; the message names the file.
     """
-    folder = version_folder(path)
-    manifest, manifest_sha256 = _load_manifest(folder)
+    bundle = load_manifest(path)
+    folder, manifest = bundle.folder, bundle.manifest
     for needed in (MODEL_NAME, GOLDEN_NAME):
         if needed not in manifest.files:
             raise InputError(f"{folder / MANIFEST_NAME}: files: '{needed}' is not listed; a bundle needs it")
@@ -108,15 +108,36 @@ def load_bundle(path: Path) -> Bundle:
         except OSError as error:
             raise InputError(f"{file}: cannot be read: {error.strerror}") from error
         _require_hash(file, digest, expected)
+    return bundle
+
+
+def load_manifest(path: Path) -> Bundle:
+    """What a bundle says of itself, to see soon whether it fits: its manifest and its signatures are verified, its
+    other files are not. Before anything of it is used, `load_bundle`.
+
+    Raises:
+        InputError: no bundle there, or its manifest or signatures are missing, changed or wrong; names the file.
+    """
+    folder = version_folder(path)
+    manifest, manifest_sha256 = _load_manifest(folder)
     return Bundle(folder, manifest, manifest_sha256, _load_signatures(folder, manifest_sha256))
 
 
 def version_folder(path: Path) -> Path:
     """The version folder `path` names, itself or its newest version (nothing is verified yet)."""
+    return version_folders(path)[-1]
+
+
+def version_folders(path: Path) -> list[Path]:
+    """The version folders `path` names, itself or all its versions, the newest last (nothing is verified yet).
+
+    Raises:
+        InputError: there is none.
+    """
     if not path.is_dir():
         raise InputError(f"{path}: no such folder; give a bundle, engines/<style>/<version>")
     if (path / MANIFEST_NAME).exists() or (path / MODEL_NAME).exists():
-        return path
+        return [path]
     versions = [
         child
         for child in path.iterdir()
@@ -124,7 +145,7 @@ def version_folder(path: Path) -> Path:
     ]
     if not versions:
         raise InputError(f"{path}: no {MANIFEST_NAME} here and in no folder below; give engines/<style>/<version>")
-    return max(versions, key=lambda child: _natural(child.name))
+    return sorted(versions, key=lambda child: _natural(child.name))
 
 
 def _load_signatures(folder: Path, manifest_sha256: str) -> tuple[Signature, ...]:

@@ -19,6 +19,7 @@ from glass_edge.fabric.geometry import ClothSpan, WebScale
 from glass_edge.fabric.roll import Roll, RollTotals
 from glass_edge.fabric.stop_rule_values import StopDecision
 from glass_edge.inspection.coverage import CoverageGap
+from glass_edge.inspection.parameters import ActiveEngine
 from glass_edge.inspection.score_strip import ScoreStrip
 from glass_edge.inspection.sink import DefectCrop, Fault, Progress, QuietSink, Segment
 from glass_edge.service.bypass import Bypass
@@ -31,11 +32,15 @@ GRADING_FAULT = "not_graded"
 
 
 class _Alarms:
-    """Defects and metres of the rolls that ended since the engine was activated."""
+    """Defects and metres of the rolls that ended since the engine was activated.
 
-    def __init__(self) -> None:
-        self._defects = 0
-        self._metres = 0.0
+    Args:
+        defects, metres: of the open roll, by the engine before.
+    """
+
+    def __init__(self, defects: int = 0, metres: float = 0.0) -> None:
+        self._defects = -defects
+        self._metres = -metres
 
     def add(self, defects: int, metres: float) -> None:
         self._defects += defects
@@ -43,7 +48,7 @@ class _Alarms:
 
     def rate(self, defects: int, metres: float) -> AlarmRate | None:
         """With those of the open roll; None before there is any cloth, or where there are more than can be judged."""
-        count, length = self._defects + defects, self._metres + metres
+        count, length = max(0, self._defects + defects), self._metres + metres
         return alarm_rate(count, length) if length > 0 and count <= MOST_ALARMS else None
 
 
@@ -102,6 +107,24 @@ class EventSink(QuietSink):
         self._emit(self._maker.roll_start(self._span))
         self._emit(self.present_status())
 
+    def engine_changed(self, line: int, engine: ActiveEngine, so_far: RollTotals | None) -> None:
+        """engine.activated; false alarms are counted anew."""
+        del line
+        self._promised = engine.promised_per_100m
+        self._alarms = _Alarms()
+        if so_far is not None:
+            self._alarms = _Alarms(so_far.defects, self._metres(so_far.lines_inspected))
+        self._emit(
+            self._maker.engine_activated(
+                style=engine.parameters.style,
+                version=engine.version,
+                model_sha256=engine.model_sha256,
+                facts=engine.facts,
+                threshold_logit=engine.parameters.threshold_logit,
+                promised_per_100m=engine.promised_per_100m,
+            )
+        )
+
     def scores(self, strip: ScoreStrip) -> None:
         """No event; tells how far the roll is."""
         self._end_line = max(self._end_line, strip.end_line)
@@ -141,11 +164,17 @@ class EventSink(QuietSink):
 
     def fault(self, fault: Fault) -> None:
         """A status event with the fault; the state is Error when the inspection ends because of it."""
-        if fault.is_fatal:
-            state, self.is_in_error = StationState.ERROR, True
-        else:
-            state = StationState.READY if self._maker.roll is None else StationState.CONTINUOUS_EXECUTION
-        self._emit(self._status_of(self._maker, state, fault.kind, fault.message))
+        if not fault.is_fatal:
+            self.tell(fault.kind, fault.message)
+            return
+        self.is_in_error = True
+        self._emit(self._status_of(self._maker, StationState.ERROR, fault.kind, fault.message))
+
+    def tell(self, code: str, message: str) -> None:
+        """A status event with a fault that ends nothing; may be called from any thread."""
+        maker = self._maker
+        state = StationState.READY if maker.roll is None else StationState.CONTINUOUS_EXECUTION
+        self._emit(self._status_of(maker, state, code, message))
 
     def progress(self, progress: Progress) -> None:
         """From time to time a status event with the figures; the last ones come with the roll's end."""
@@ -169,7 +198,7 @@ class EventSink(QuietSink):
         """roll.end, with the grade."""
         grade = None if self._judge is None else self._judge.grade(totals)
         self._emit(self._maker.roll_end(roll.first_line + totals.lines_woven, totals, grade))
-        self._alarms.add(totals.defects, totals.lines_inspected * self._maker.scale.mm_per_line / 1000)
+        self._alarms.add(totals.defects, self._metres(totals.lines_inspected))
         self._maker = DraftMaker(None, self._maker.scale, self._maker.is_simulated)
 
     def present_status(self) -> Draft:
@@ -182,6 +211,9 @@ class EventSink(QuietSink):
     ) -> Draft:
         lines = 0 if maker.roll is None else max(0, self._end_line - maker.roll.first_line)
         return maker.status(state, roll_lines=lines, fault_code=code, message=message, is_bypassed=self._bypass.is_on)
+
+    def _metres(self, lines: int) -> float:
+        return lines * self._maker.scale.mm_per_line / 1000
 
     def _keep(self, defect_id: int, crop: DefectCrop) -> str | None:
         assert self._crops is not None

@@ -14,6 +14,7 @@ import os
 import queue
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -40,10 +41,11 @@ _LAST_CHECK_S, _LEAVE_S = 10.0, 2.0  # how long the check of the last lines is w
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """Consecutive lines: their first web line, and parts of blocks."""
+    """Consecutive lines: their first web line, parts of blocks, and what they should look like."""
 
     first_line: int
     parts: tuple[NDArray[np.uint8], ...]
+    look: ClothLook
 
 
 class FitWatchCamera(WrappedCamera):
@@ -51,12 +53,14 @@ class FitWatchCamera(WrappedCamera):
 
     Args:
         camera: not yet opened.
-        look: what it should see.
+        look: what it should see; None: nobody knows, and nothing is checked.
         settings: how often, and what fits.
         mm_per_line: advance of the cloth between two lines, mm.
     """
 
-    def __init__(self, camera: Camera, look: ClothLook, settings: FitCheckSettings, *, mm_per_line: float) -> None:
+    def __init__(
+        self, camera: Camera, look: ClothLook | None, settings: FitCheckSettings, *, mm_per_line: float
+    ) -> None:
         super().__init__(camera)
         self._look, self._settings = look, settings
         self._mm_per_line = mm_per_line
@@ -70,11 +74,21 @@ class FitWatchCamera(WrappedCamera):
         self._busy = threading.Event()
         self._alarms: list[Alarm] = []
         self._parts: list[NDArray[np.uint8]] = []
+        self._parts_look = self._look
         self._n_lines = self._next_line = self._due_line = self._unchecked_lines = 0
         self._is_late = False
+        self._lasting = LastingMisfit(self._settings.checks, self._settings.misfits)
         self._end: EndOfLinesError | None = None
         self.n_checks = 0
         """Samples looked at."""
+
+    def use(self, look: ClothLook | None) -> None:
+        """Another style is woven from now on: what does not fit the one before is over. From any thread."""
+        with self._lock:
+            self._look = look
+            for alarm in sorted(self._lasting.lasting):
+                self._alarms.append(Alarm(f"misfit_{alarm}_over", f"{alarm}: another style is woven"))
+            self._lasting = LastingMisfit(self._settings.checks, self._settings.misfits)
 
     def __enter__(self) -> Self:
         """Open the camera; raises CameraLostError."""
@@ -122,9 +136,13 @@ class FitWatchCamera(WrappedCamera):
 
     def _gather(self, block: LineBlock) -> None:
         """Keep a block's lines where a sample is due; a sample has no hole."""
-        if block.starts_segment or block.first_line != self._next_line:
-            self._parts, self._n_lines = [], 0
+        look = self._look
+        if block.starts_segment or block.first_line != self._next_line or look is not self._parts_look:
+            self._parts, self._n_lines, self._parts_look = [], 0, look
         self._next_line = block.end_line
+        if look is None:
+            self._unchecked_lines = 0
+            return
         self._unchecked_lines += block.n_lines
         patience = _LATE_CHECKS * max(self._every_lines, self._settings.lines)
         if self._every_lines and self._unchecked_lines > patience and not self._is_late:
@@ -142,7 +160,7 @@ class FitWatchCamera(WrappedCamera):
         if self._n_lines == self._settings.lines:
             first_line = block.first_line + len(part) - self._n_lines
             self._busy.set()
-            self._samples.put(_Sample(first_line, tuple(self._parts)))
+            self._samples.put(_Sample(first_line, tuple(self._parts), look))
             self._due_line = first_line + self._every_lines
             self._unchecked_lines, self._is_late = 0, False
             self._parts, self._n_lines = [], 0
@@ -151,10 +169,12 @@ class FitWatchCamera(WrappedCamera):
         """Body of the watching thread."""
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST_PRIORITY)  # of this thread alone (Linux)
-        lasting = LastingMisfit(self._settings.checks, self._settings.misfits)
         try:
             while (sample := self._samples.get()) is not None:
-                for turn in lasting.add(self._check(np.concatenate(sample.parts))):
+                findings = self._check(np.concatenate(sample.parts), sample.look)
+                with self._lock:
+                    turns = self._lasting.add(findings) if sample.look is self._look else ()
+                for turn in turns:
                     self._tell(*self._in_words(turn, sample.first_line))
                 self.n_checks += 1
                 del sample  # its lines, before the wait for the next
@@ -162,9 +182,9 @@ class FitWatchCamera(WrappedCamera):
         except BaseException as error:  # noqa: BLE001 - told, and the inspection goes on
             self._tell("fit_check_failed", f"the picture is not checked any more: {type(error).__name__}: {error}")
 
-    def _check(self, lines: NDArray[np.uint8]) -> tuple[Finding, ...]:
+    def _check(self, lines: NDArray[np.uint8], look: ClothLook) -> tuple[Finding, ...]:
         try:
-            return check_fit(look_at(lines), self._look, self._settings.limits)
+            return check_fit(look_at(lines), look, self._settings.limits)
         except InputError as error:
             return (no_cloth(str(error)),)
 
@@ -202,16 +222,25 @@ def watch_fit(
     """
     if settings.look is None:
         return camera
-    look = load_look(settings.look)
-    if look.width_px != camera.width_px:
+    look = look_of_camera(settings.look, camera.width_px, flat_field_sha256)
+    return FitWatchCamera(camera, look, settings, mm_per_line=mm_per_line)
+
+
+def look_of_camera(path: Path, width_px: int, flat_field_sha256: str | None) -> ClothLook:
+    """The look in a file, for a camera of `width_px`; `flat_field_sha256` as in `watch_fit`.
+
+    Raises:
+        InputError: it is missing, or of another camera or flat field.
+    """
+    look = load_look(path)
+    if look.width_px != width_px:
         raise InputError(
-            f"{settings.look}: made of lines of {look.width_px} px and the camera's have {camera.width_px}; make it "
+            f"{path}: made of lines of {look.width_px} px and the camera's have {width_px}; make it "
             "anew with `glass-edge calibrate learn` from pictures of this camera"
         )
     if flat_field_sha256 is not None and flat_field_sha256 != look.flat_field_sha256:
         how = "without a" if not look.flat_field_sha256 else "with another" if flat_field_sha256 else "with a"
         raise InputError(
-            f"{settings.look}: learnt {how} flat field; learn it again with --flat-field as in [camera] of the station "
-            "file"
+            f"{path}: learnt {how} flat field; learn it again with --flat-field as in [camera] of the station file"
         )
-    return FitWatchCamera(camera, look, settings, mm_per_line=mm_per_line)
+    return look

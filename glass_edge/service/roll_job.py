@@ -31,6 +31,7 @@ from glass_edge.inspection.parameters import SpanFinder, inspected_span
 from glass_edge.inspection.segment_head import LEAST_WIDTH_PX, require_findable
 from glass_edge.inspection.sink import Progress
 from glass_edge.inspection.tile_plan import TileGeometry
+from glass_edge.service.recipe_book import Recipes
 from glass_edge.service.roll_judge import JudgeRules
 
 
@@ -49,6 +50,7 @@ class RollJob:
         judge: by what the roll is graded and the loom is asked to stop.
         report_table: table of points of the roll's report, a name or a file; None: no report at its end.
         across: where columns lie across the web (a lens, several cameras); None: all pixels are of one width.
+        recipes: engines that may be changed to while it runs; None: none.
     """
 
     roll_id: str
@@ -61,6 +63,7 @@ class RollJob:
     judge: JudgeRules = field(default_factory=JudgeRules)
     across: AcrossMap | None = None
     report_table: str | None = None
+    recipes: Recipes | None = None
 
     @property
     def scale(self) -> WebScale:
@@ -97,7 +100,8 @@ class RollReport:
         was_stopped: the end was asked for before the lines ended.
         rolls: how many.
         grades: of the last of them.
-        promised_per_100m: false alarms in 100 m that the engine promises at most; None: it promises none.
+        promised_per_100m: false alarms in 100 m that the engine promises at most; None: it promises none, or several
+            have decided.
     """
 
     totals: RollTotals

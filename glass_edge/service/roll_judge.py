@@ -59,6 +59,13 @@ class RollJudge:
         self._length_mm = 0.0
         self.grades: deque[RollGrade] = deque(maxlen=_MOST_GRADES)
 
+    def use(self, rules: JudgeRules) -> None:
+        """The rolls that begin from now on are of another style: its table of points counts. Stop rules are the loom's,
+        and what was seen before is not forgotten.
+        """
+        self._rules = rules
+        self._is_refused = False
+
     def roll_started(self, roll: Roll) -> None:
         """A roll begins on cloth as wide as before."""
         del roll

@@ -22,7 +22,7 @@ from glass_edge.config.events import EventSettings
 from glass_edge.config.output import OutputSettings
 from glass_edge.engine.base import Engine
 from glass_edge.engine.factory import open_engine
-from glass_edge.errors import GlassEdgeError
+from glass_edge.errors import GlassEdgeError, InputError
 from glass_edge.events.drafts import DraftMaker
 from glass_edge.events.errors import RequestRefusedError
 from glass_edge.events.payloads import StationState
@@ -37,6 +37,7 @@ from glass_edge.inspection.pipeline import InspectionPipeline
 from glass_edge.inspection.sink import Fault, InspectionSink, QuietSink
 from glass_edge.service.bypass import Bypass
 from glass_edge.service.crops import CropStore
+from glass_edge.service.engine_keeper import EngineKeeper
 from glass_edge.service.event_sink import EventSink
 from glass_edge.service.fan_out import FanOutSink
 from glass_edge.service.roll_job import RollJob, RollReport, check_job
@@ -111,6 +112,7 @@ class Station:
         self._in_error = False
         self._running: InspectionPipeline | None = None
         self._sink: EventSink | None = None
+        self._keeper: EngineKeeper | None = None
         self._engine = ""
         self._reports: RollReports | None = None
         self._last_roll_id = ""
@@ -173,6 +175,7 @@ class Station:
         check_job(job)
         engine = open_engine(job.bundle, job.engine)
         judge = RollJudge(job.judge, job.scale)
+        keeper = None
         try:
             sink = EventSink(
                 self.publisher.emit,
@@ -186,22 +189,31 @@ class Station:
                 bypass=self._bypass,
             )
             tally = _Tally()
-            pipeline = make_pipeline(job, engine, FanOutSink([sink, tally, *self._reporting(job), *watchers]))
+            if job.recipes is not None:
+                keeper = EngineKeeper(job, job.recipes, judge, sink.tell)
+            keepers = [] if keeper is None else [keeper]
+            pipeline = make_pipeline(job, engine, FanOutSink([*keepers, sink, tally, *self._reporting(job), *watchers]))
             self._tell_engine(job, engine)
             self._tell(StationState.READY)
         except BaseException as error:
             engine.__exit__(type(error), error, error.__traceback__)
             raise
         try:
-            self._last_roll_id, self._running, self._sink = job.roll_id, pipeline, sink
+            self._last_roll_id, self._running, self._sink, self._keeper = job.roll_id, pipeline, sink, keeper
+            if keeper is not None:
+                keeper.start(pipeline.engine_changes)
             was_stopped = _run(pipeline, stop, turned)
             pipeline.wait()
         except BaseException:
             self._in_error = sink.is_in_error
             raise
         finally:
-            self._running = self._sink = None
+            self._running = self._sink = self._keeper = None
+            if keeper is not None:
+                keeper.close()
         self._tell(StationState.READY)
+        has_changed = keeper is not None and keeper.has_changed
+        promised = None if has_changed else promised_per_100m(job.bundle.manifest, job.inspection)
         return RollReport(
             tally.totals,
             pipeline.progress,
@@ -210,7 +222,7 @@ class Station:
             was_stopped,
             max(1, tally.rolls),
             tuple(judge.grades),
-            promised_per_100m(job.bundle.manifest, job.inspection),
+            promised,
         )
 
     def change_roll(self, roll_id: str) -> int:
@@ -226,6 +238,11 @@ class Station:
     def change_recipe(self, style: str, version: str | None) -> str:
         """A command to inspect with another engine, in the publisher's thread; see `StationCommands`."""
         wanted = style if version is None else f"{style} {version}"
+        if (keeper := self._keeper) is not None:
+            try:
+                return keeper.ask(style, version)
+            except InputError as error:
+                raise RequestRefusedError(str(error)) from error
         if not self._engine:
             raise RequestRefusedError(f"{wanted}: no engine is active yet")
         raise RequestRefusedError(f"{wanted}: this station has no other style; it has {self._engine}")

@@ -74,14 +74,18 @@ def make_bundle(
     channels: int = 1,
     mm_per_px: float | None = 0.5,
     threshold_logit: float = 0.0,
+    version: str = "1",
+    golden_shift: float = 0.0,
 ) -> Bundle:
-    """A sound bundle `root/<style>/1` (with `model_tile`, one whose graph takes other tiles than its manifest says)."""
+    """A sound bundle `root/<style>/<version>` (with `model_tile`, one whose graph takes other tiles than its manifest
+    says; with `golden_shift`, one whose model says otherwise than its golden maps).
+    """
     height, width = tile
     tiles = np.random.default_rng(2).integers(0, 256, (3, height, width, channels), dtype=np.uint8)
     manifest = Manifest(
         format_version=1,
         style=style,
-        version="1",
+        version=version,
         created_utc="2025-01-01T00:00:00Z",
         glass_edge_version="0",
         backbone="brightness",
@@ -104,7 +108,7 @@ def make_bundle(
         files={},
     )
     model = brightness_model(*(model_tile or tile), channels)
-    golden = GoldenSet(tiles=tiles, maps=brightness_scores(tiles))
+    golden = GoldenSet(tiles=tiles, maps=brightness_scores(tiles) + np.float32(golden_shift))
     return write_bundle(root, manifest, {MODEL_NAME: model, GOLDEN_NAME: golden.to_bytes()})
 
 
