@@ -1,14 +1,16 @@
 """An OPC UA server that shows a station, as a vision system of OPC 40100-1.
 
 Promises: when `handle` returns, the view, the open roll and the results are durable, and subscribers were told; a
-restart shows the last known state at once, marked as such until the station is heard; an event that comes again changes
-nothing that is shown. Events reach who is connected; who was not finds the last rolls among the results.
+restart shows the last known state at once, and what may not be the present is marked so; an event that comes again
+changes nothing that is shown. Events reach who is connected; who was not finds the last rolls among the results.
 """
 
 from __future__ import annotations
 
+import math
 import sqlite3
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from glass_edge.adapters.opcua_server import Step
 
 _MOST_EVENTS = 64
+_LATE_S = 2.0
 
 
 class OpcuaSink:
@@ -40,6 +43,7 @@ class OpcuaSink:
     Args:
         settings: of the adapter.
         keys: CURVE keys of the station; None without.
+        clock: monotonic seconds.
 
     Raises:
         InputError: certificate, key, users or something in the state folder are wrong.
@@ -48,7 +52,9 @@ class OpcuaSink:
 
     most_events = _MOST_EVENTS
 
-    def __init__(self, settings: OpcuaAdapterSettings, keys: ClientKeys | None) -> None:
+    def __init__(
+        self, settings: OpcuaAdapterSettings, keys: ClientKeys | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         try:
             from glass_edge.adapters import opcua_server  # noqa: PLC0415 - an extra
         except ImportError:
@@ -61,7 +67,8 @@ class OpcuaSink:
         self._view = self._view_file.read()
         self._results = ResultStore(folder / "results", settings.opcua.most_results)
         self._rolls_path = folder / "rolls.sqlite"
-        self._is_heard = False
+        self._clock = clock
+        self._is_current, self._current_s = False, -math.inf
         self._made: list[RollResult] = []  # that subscribers were not told of yet
         with ExitStack() as stack:
             self._rolls = RollStore(self._rolls_path)
@@ -78,15 +85,29 @@ class OpcuaSink:
         self._stack.close()
 
     def idle(self, *, is_heard: bool) -> None:
-        """Listen, if the port was taken before, and show whether the station is heard.
+        """Listen, if the port was taken before.
 
         Raises:
             RetryableError: the port is taken.
         """
-        if is_heard != self._is_heard:
-            self._is_heard = is_heard
-            self._show([self._step(self._view)])
+        del is_heard  # `stands` tells more
         self._server.listen()
+
+    def stands(self, *, is_heard: bool, is_behind: bool) -> None:
+        """Show whether what is shown is the present; a moment behind is none."""
+        is_current, now_s = is_heard and not is_behind, self._clock()
+        if is_current:
+            self._current_s = now_s
+        elif is_heard and now_s - self._current_s <= _LATE_S:
+            return
+        if is_current == self._is_current:
+            return
+        before, self._is_current = self._is_current, is_current
+        try:
+            self._show([self._step(self._view)])
+        except RetryableError as error:
+            self._is_current = before
+            self._log.tell("stands", str(error))
 
     def handle(self, received: Received) -> None:
         """Show one event. Raises as `handle_many`."""
@@ -109,7 +130,7 @@ class OpcuaSink:
             steps.append(self._step(view, told))
         if view is not None and view is not self._view:
             self._view_file.write(view)
-        self._view, self._is_heard = view, True
+        self._view = view
         self._show(steps)
         self._made.clear()
         self._try_to_listen()
@@ -142,7 +163,7 @@ class OpcuaSink:
             self._rolls.written(roll)
 
     def _show(self, steps: Sequence[Step]) -> None:
-        self._server.show(self._change(steps, self._is_heard, self._results.results, self._results.recipes))
+        self._server.show(self._change(steps, self._is_current, self._results.results, self._results.recipes))
 
     def _try_to_listen(self) -> None:
         try:

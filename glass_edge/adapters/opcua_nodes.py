@@ -101,6 +101,10 @@ def _status(name: str) -> Callable[[StationView], Plain | None]:
     return lambda view: getattr(view.status, name, None)
 
 
+def _figure(name: str) -> Callable[[StationView], Plain | None]:
+    return lambda view: getattr(view.figures, name, None)
+
+
 def _roll(name: str) -> Callable[[StationView], Plain | None]:
     return lambda view: getattr(view.roll, name, None)
 
@@ -131,26 +135,31 @@ def _fault(view: StationView) -> tuple[str | None, str | None]:
     return view.status.fault_code or "", view.status.message or ""
 
 
-HEARD = Variable("IsHeard", Kind.BOOLEAN, "whether the station is heard; always of good quality", lambda _: None)
+CURRENT = Variable(
+    "IsCurrent",
+    Kind.BOOLEAN,
+    "the station is heard and all its events are shown; always of good quality",
+    lambda _: None,
+)
 
 VARIABLES: tuple[Variable, ...] = (
-    HEARD,
+    CURRENT,
     Variable("Name", Kind.STRING, "name of the station", lambda view: view.station),
     Variable("State", Kind.STRING, "state of the station, as in the state machine", _status("state")),
     Variable("FaultCode", Kind.STRING, "short stable name of the fault; empty: none", lambda v: _fault(v)[0]),
     Variable("FaultMessage", Kind.STRING, "the fault for a person, with what to do", lambda v: _fault(v)[1]),
     Variable("IsSimulated", Kind.BOOLEAN, "a replay or a simulated camera", lambda view: view.is_simulated),
-    Variable("IsBypassed", Kind.BOOLEAN, "true: no stop is asked for", _status("is_bypassed")),
-    Variable("SpeedMetresPerMinute", Kind.DOUBLE, "speed of the cloth, m/min", _status("web_m_per_min")),
-    Variable("LineRateHertz", Kind.DOUBLE, "camera lines a second while the web runs", _status("line_rate_hz")),
+    Variable("IsBypassed", Kind.BOOLEAN, "true: no stop is asked for", lambda view: view.is_bypassed),
+    Variable("SpeedMetresPerMinute", Kind.DOUBLE, "speed of the cloth, m/min", _figure("web_m_per_min")),
+    Variable("LineRateHertz", Kind.DOUBLE, "camera lines a second while the web runs", _figure("line_rate_hz")),
     Variable(
-        "ExposureHeadroom", Kind.DOUBLE, "part of a line's time that is free, 0 to 1", _status("exposure_headroom")
+        "ExposureHeadroom", Kind.DOUBLE, "part of a line's time that is free, 0 to 1", _figure("exposure_headroom")
     ),
-    Variable("ClothWidthMillimetres", Kind.DOUBLE, "live width of the cloth, mm", _status("cloth_width_mm")),
-    Variable("AlarmsPer100Metres", Kind.DOUBLE, "defects in 100 m since the engine came", _status("alarms_per_100m")),
-    Variable("AlarmsPer100MetresLow", Kind.DOUBLE, "lower end of its 95 % interval", _status("alarms_low_per_100m")),
-    Variable("AlarmsPer100MetresHigh", Kind.DOUBLE, "upper end of its 95 % interval", _status("alarms_high_per_100m")),
-    Variable("PromisedPer100Metres", Kind.DOUBLE, "false alarms promised at most", _status("promised_per_100m")),
+    Variable("ClothWidthMillimetres", Kind.DOUBLE, "live width of the cloth, mm", _figure("cloth_width_mm")),
+    Variable("AlarmsPer100Metres", Kind.DOUBLE, "defects in 100 m since the engine came", _figure("alarms_per_100m")),
+    Variable("AlarmsPer100MetresLow", Kind.DOUBLE, "lower end of its 95 % interval", _figure("alarms_low_per_100m")),
+    Variable("AlarmsPer100MetresHigh", Kind.DOUBLE, "upper end of its 95 % interval", _figure("alarms_high_per_100m")),
+    Variable("PromisedPer100Metres", Kind.DOUBLE, "false alarms promised at most", _figure("promised_per_100m")),
     Variable("EventEpoch", Kind.STRING, "journal of the last event shown", lambda view: view.epoch),
     Variable("EventNumber", Kind.INT64, "number of that event", lambda view: view.seq),
     Variable("Roll.RollId", Kind.STRING, "the open roll, or the last", _roll("roll_id")),

@@ -60,13 +60,13 @@ class Change:
 
     Attributes:
         steps: of the events, in order.
-        is_heard: the station lives.
+        is_current: the station lives, and no events of it are missing here.
         results: all results, the oldest first.
         recipes: all recipes, that in use last.
     """
 
     steps: Sequence[Step]
-    is_heard: bool
+    is_current: bool
     results: Sequence[RollResult]
     recipes: Sequence[Recipe]
 
@@ -167,7 +167,7 @@ class OpcuaServer:
         for path, recipe in await self._space.show_recipes(change.recipes):
             self._calls.bind_recipe(path, recipe)
         for step in change.steps:
-            await self._space.show(step.view, is_heard=change.is_heard)
+            await self._space.show(step.view, is_current=change.is_current)
             for occurrence in step.occurrences:
                 if occurrence.change is not None:
                     await self._space.show_transition(occurrence.change, occurrence.stamp_utc)

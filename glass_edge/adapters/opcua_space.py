@@ -1,8 +1,8 @@
 """What the OPC UA server shows: variables, state machines, results and recipes.
 
-Promises: a variable changes with the event that changed it and bears its stamp; what is shown while the station is
-silent is marked as the last value that was known, and what it never told as not there yet; a result that went away from
-the store goes away here. For the thread of the loop alone.
+Promises: a variable changes with the event that changed it and bears its stamp; what may not be the present is marked
+as the last value that was known, and what the station never told as not there yet; a result that went away from the
+store goes away here. For the thread of the loop alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from asyncua import ua
 
 from glass_edge.adapters.opcua_build import AUTOMATIC, MACHINE, RECIPES, RESULTS, Nodes, variant_type_of
 from glass_edge.adapters.opcua_events import StateChange
-from glass_edge.adapters.opcua_nodes import HEARD, VARIABLES, Kind, Plain
+from glass_edge.adapters.opcua_nodes import CURRENT, VARIABLES, Kind, Plain
 from glass_edge.adapters.opcua_results import Recipe, RollResult
 from glass_edge.adapters.opcua_states import machine_states
 from glass_edge.adapters.opcua_structures import external_id, internal_id, result_fields, result_structure
@@ -51,22 +51,22 @@ class Space:
     def __init__(self, nodes: Nodes) -> None:
         self._nodes = nodes
         self._shown: dict[str, tuple[Any, ...]] = {}
-        self._is_heard: bool | None = None
+        self._is_current: bool | None = None
         self.results: tuple[RollResult, ...] = ()
         self.recipes: tuple[Recipe, ...] = ()
 
-    async def show(self, view: StationView | None, *, is_heard: bool) -> None:
+    async def show(self, view: StationView | None, *, is_current: bool) -> None:
         """Show a view; None: the station was never heard."""
         for variable in VARIABLES:
-            if variable is not HEARD:
+            if variable is not CURRENT:
                 value = None if view is None else variable.read(view)
-                await self._set(variable.path, variable.kind, value, view, is_heard)
-        await self._show_states(view, is_heard)
-        if is_heard != self._is_heard:
-            self._is_heard = is_heard
+                await self._set(variable.path, variable.kind, value, view, is_current)
+        await self._show_states(view, is_current)
+        if is_current != self._is_current:
+            self._is_current = is_current
             now = datetime.now(UTC)
-            await self._write(HEARD.path, ua.Variant(is_heard, ua.VariantType.Boolean), ua.StatusCodes.Good, now)
-            level = ua.Variant(_HEALTHY if is_heard else _DEGRADED, ua.VariantType.Byte)
+            await self._write(CURRENT.path, ua.Variant(is_current, ua.VariantType.Boolean), ua.StatusCodes.Good, now)
+            level = ua.Variant(_HEALTHY if is_current else _DEGRADED, ua.VariantType.Byte)
             service_level = ua.NodeId(ua.ObjectIds.Server_ServiceLevel)
             await self._nodes.write(service_level, ua.DataValue(level), _VALUE)
 
@@ -110,8 +110,10 @@ class Space:
             await self._write(f"{path}.IsPrepared", is_used, ua.StatusCodes.Good, recipes[-1].activated_utc)
         return added
 
-    async def _set(self, path: str, kind: Kind, value: Plain | None, view: StationView | None, is_heard: bool) -> None:
-        code = _quality(value, view, is_heard)
+    async def _set(
+        self, path: str, kind: Kind, value: Plain | None, view: StationView | None, is_current: bool
+    ) -> None:
+        code = _quality(value, view, is_current)
         before = self._shown.get(path)
         if before is not None and before[:2] == (value, code):
             return
@@ -123,15 +125,15 @@ class Space:
         await self._write(path, variant, code, stamp)
         self._shown[path] = (value, code, stamp)
 
-    async def _show_states(self, view: StationView | None, is_heard: bool) -> None:
+    async def _show_states(self, view: StationView | None, is_current: bool) -> None:
         state = None if view is None or view.status is None else view.status.state
         outer, inner = (None, None) if state is None else machine_states(state)
         for machine, name in ((MACHINE, outer), (AUTOMATIC, inner)):
-            await self._show_state(machine, name, view, is_heard)
+            await self._show_state(machine, name, view, is_current)
 
-    async def _show_state(self, machine: str, name: str | None, view: StationView | None, is_heard: bool) -> None:
+    async def _show_state(self, machine: str, name: str | None, view: StationView | None, is_current: bool) -> None:
         path = f"{machine}.CurrentState"
-        code = _quality(name, view, is_heard)
+        code = _quality(name, view, is_current)
         before = self._shown.get(path)
         if before is not None and before[:2] == (name, code):
             return
@@ -199,14 +201,14 @@ def result_variant(value: Any) -> ua.Variant:  # noqa: ANN401 - a field of a res
     return ua.Variant(value, ua.VariantType.ExtensionObject)
 
 
-def _quality(value: object, view: StationView | None, is_heard: bool) -> int:
+def _quality(value: object, view: StationView | None, is_current: bool) -> int:
     codes = ua.StatusCodes
     if view is None:
-        code = codes.BadWaitingForInitialData if is_heard else codes.BadNoCommunication
+        code = codes.BadWaitingForInitialData
     elif value is None:
         code = codes.BadNoDataAvailable
     else:
-        code = codes.Good if is_heard else codes.UncertainNoCommunicationLastUsableValue
+        code = codes.Good if is_current else codes.UncertainNoCommunicationLastUsableValue
     return int(code)
 
 

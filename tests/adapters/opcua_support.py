@@ -187,7 +187,8 @@ class Mill:
             return [stored.document for stored in reader.read(seq + 1, 1000).events]
 
     def status(self) -> dict[str, Any]:
-        return json.loads((self.folder / "state/status.json").read_text())
+        path = self.folder / "state/status.json"
+        return json.loads(path.read_text()) if path.exists() else {"state": None}
 
     @asynccontextmanager
     async def client(
