@@ -92,6 +92,12 @@ class EngineChanges:
         return change.line
 
     @property
+    def waits_for_roll(self) -> bool:
+        """True when an engine takes over with the next roll."""
+        with self._lock:
+            return self._for_roll is not None
+
+    @property
     def next(self) -> EngineChange | None:
         """The first that has a line."""
         with self._lock:
