@@ -31,11 +31,14 @@ class ConsoleSink(QuietSink):
         total_lines: lines to come, for the progress bar; None when nobody knows.
         quiet: print nothing (a JSON summary follows); faults still go to standard error.
         keep_defects: remember the ended defects for a summary; not for a roll without end.
+        tell_faults: False: not even faults, which are logged elsewhere.
     """
 
-    def __init__(self, total_lines: int | None, *, quiet: bool = False, keep_defects: bool = True) -> None:
+    def __init__(
+        self, total_lines: int | None, *, quiet: bool = False, keep_defects: bool = True, tell_faults: bool = True
+    ) -> None:
         self._console = Console(soft_wrap=True, highlight=False, markup=False, quiet=quiet)
-        self._errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+        self._errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, quiet=not tell_faults)
         self._total = total_lines
         self._keep = keep_defects
         self._bar: Progress | None = None

@@ -7,11 +7,13 @@ thing on standard output.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import typer
 
 from glass_edge.cli.console import ConsoleSink, print_summary, summary_document
+from glass_edge.inspection.sink import InspectionSink
 from glass_edge.service.notify_station import StationNotes
 from glass_edge.service.roll_job import RollJob, RollReport
 from glass_edge.service.signals import StopRequest
@@ -27,9 +29,15 @@ def inspect_and_show(
     as_json: bool,
     linger_s: float = 0.0,
     notes: StationNotes | None = None,
+    watchers: Sequence[InspectionSink] = (),
+    is_logged: bool = False,
 ) -> RollReport:
-    """Inspect `job` on the open `station`, print what is found and the summary; then go on answering for `linger_s`."""
-    sink = ConsoleSink(total_lines, quiet=as_json, keep_defects=total_lines is not None)
+    """Inspect `job` on the open `station`, print what is found and the summary; then go on answering for `linger_s`.
+
+    Where the station's events are logged (`is_logged`), they are not printed too.
+    """
+    keeps = total_lines is not None
+    sink = ConsoleSink(total_lines, quiet=as_json or is_logged, keep_defects=keeps, tell_faults=not is_logged)
     publisher = station.publisher
     sink.say(f"engine {job.bundle.folder}: style {job.bundle.manifest.style} {job.bundle.manifest.version}")
     sink.say(f"journal {publisher.journal.path}; pictures of defects {station.crops_folder}")
@@ -39,8 +47,8 @@ def inspect_and_show(
         f" --request {publisher.request_endpoint}"
     )
     with sink:
-        watchers = [sink] if notes is None else [sink, notes]
-        report = station.inspect(job, watchers, stop, None if notes is None else notes.turned)
+        told = [sink, *watchers] if notes is None else [sink, notes, *watchers]
+        report = station.inspect(job, told, stop, None if notes is None else notes.turned)
     if as_json:
         document: dict[str, Any] = {
             "station": station.name,

@@ -39,9 +39,11 @@ def run(
     """Inspect what the station's camera sees and publish defects, until told to stop."""
     from glass_edge.cli.joined import open_station_camera
     from glass_edge.cli.judging import judge_rules
+    from glass_edge.cli.log_output import is_json
     from glass_edge.cli.one_roll import inspect_and_show
     from glass_edge.cli.replay import FAILURES
     from glass_edge.cli.station_engine import station_engine, station_recipes, watched_styles
+    from glass_edge.cli.station_metrics import station_metrics
     from glass_edge.config.station import load_station
     from glass_edge.service.notify import Notifier
     from glass_edge.service.notify_station import StationNotes
@@ -77,10 +79,27 @@ def run(
     with (
         stop_on_signals() as stop,
         Notifier.from_environment() as notifier,
-        Station(settings.station, settings.events, settings.output, is_simulated=camera.is_simulated) as station,
+        Station(
+            settings.station,
+            settings.events,
+            settings.output,
+            is_simulated=camera.is_simulated,
+            challenge=settings.challenge,
+            is_logged=is_json(),
+        ) as station,
         StationNotes(notifier, stop, stop_takes_s) as notes,
+        station_metrics(settings, job) as (watched_job, watchers),
     ):
-        report = inspect_and_show(station, job, stop, total_lines=_total_lines(source), as_json=as_json, notes=notes)
+        report = inspect_and_show(
+            station,
+            watched_job,
+            stop,
+            total_lines=_total_lines(source),
+            as_json=as_json,
+            notes=notes,
+            watchers=watchers,
+            is_logged=is_json(),
+        )
     for said in _measured(source):
         typer.echo(said, err=True)
     return 1 if FAILURES & report.faults.keys() else 0

@@ -13,12 +13,14 @@ from pydantic import Field, model_validator
 
 from glass_edge.config.base import Settings, load_toml
 from glass_edge.config.camera import GenicamCameraSettings, ReplayCameraSettings
+from glass_edge.config.challenge import ChallengeSettings
 from glass_edge.config.engine import EngineSettings
 from glass_edge.config.events import EventSettings
 from glass_edge.config.fit_check import FitCheckSettings
 from glass_edge.config.grading import GradingSettings
 from glass_edge.config.inspection import InspectionSettings
 from glass_edge.config.joined_camera import JoinedCameraSettings, StationCameraSettings
+from glass_edge.config.metrics import MetricsSettings
 from glass_edge.config.output import OutputSettings
 from glass_edge.config.recipes import Recipes
 from glass_edge.config.recording import RecordingSettings
@@ -60,6 +62,10 @@ class StationSettings(Settings):
     """Raw lines kept on disk."""
     fit_check: FitCheckSettings = FitCheckSettings()
     """Whether the camera still sees what was calibrated."""
+    challenge: ChallengeSettings = ChallengeSettings()
+    """How often the station must show that it finds known marks."""
+    metrics: MetricsSettings = MetricsSettings()
+    """Figures for Prometheus."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -95,7 +101,7 @@ class StationSettings(Settings):
             "engine": engine,
             "events": events,
         }
-        changes |= {"web": self.web.relative_to(folder)}
+        changes |= {"web": self.web.relative_to(folder), "metrics": self.metrics.relative_to(folder)}
         changes |= {"grading": self.grading.relative_to(folder)}
         changes |= {"recipes": {style: one.relative_to(folder) for style, one in self.recipes.items()}}
         return self.model_copy(update=changes | {"output": output, "recording": recording, "fit_check": fit_check})

@@ -6,6 +6,7 @@ asked for again under the same id, so nothing is done twice; a refusal carries t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 from pydantic import ValidationError
@@ -16,15 +17,19 @@ from glass_edge.events.commands_wire import (
     AcknowledgeRequest,
     BypassReply,
     BypassRequest,
+    ChallengeRequest,
     Command,
     RecipeReply,
     RecipeRequest,
+    RecordReply,
     RollReply,
     RollRequest,
+    VerdictRequest,
 )
 from glass_edge.events.curve_keys import ClientKeys
 from glass_edge.events.errors import EventFormatError
 from glass_edge.events.parsing import first_problem
+from glass_edge.events.payloads_records import ChallengeFigures, VerdictFigures
 from glass_edge.events.requester import ask
 from glass_edge.events.wire_header import ReplyHeader
 
@@ -45,6 +50,9 @@ class StationCommands(Protocol):
 
     def set_bypass(self, is_on: bool, reason: str) -> None:
         """Ask for no more stops, or for stops again."""
+
+    def take_challenge(self, is_passed: bool) -> None:
+        """A challenge was passed, or not; it is in the journal."""
 
 
 def change_roll(
@@ -145,6 +153,30 @@ def set_bypass(
     return _command(
         endpoint, BypassReply, BypassRequest, timeout_s, keys, is_on=is_on, reason=reason, operator=operator
     )
+
+
+def keep_challenge(
+    endpoint: str,
+    figures: ChallengeFigures,
+    *,
+    operator: str = "",
+    timeout_s: float = 5.0,
+    keys: ClientKeys | None = None,
+) -> RecordReply:
+    """Have the station keep what a challenge showed. Arguments and errors as for `change_roll`."""
+    return _command(endpoint, RecordReply, ChallengeRequest, timeout_s, keys, figures=figures, operator=operator)
+
+
+def keep_verdicts(
+    endpoint: str,
+    verdicts: Sequence[VerdictFigures],
+    *,
+    operator: str = "",
+    timeout_s: float = 5.0,
+    keys: ClientKeys | None = None,
+) -> RecordReply:
+    """Have the station keep a person's verdicts, 1 to 32. Other arguments and errors as for `change_roll`."""
+    return _command(endpoint, RecordReply, VerdictRequest, timeout_s, keys, verdicts=verdicts, operator=operator)
 
 
 def _command(

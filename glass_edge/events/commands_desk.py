@@ -24,15 +24,20 @@ from glass_edge.events.commands_wire import (
     AcknowledgeRequest,
     BypassReply,
     BypassRequest,
+    ChallengeRequest,
     Command,
     RecipeReply,
     RecipeRequest,
+    RecordReply,
+    RecordRequest,
     RollReply,
     RollRequest,
+    VerdictRequest,
 )
 from glass_edge.events.errors import RequestRefusedError
 from glass_edge.events.payloads import MAX_TEXT_LENGTH, Payload, StopAck
 from glass_edge.events.payloads import Command as CommandPayload
+from glass_edge.events.payloads_records import Challenge, Record, Verdict
 from glass_edge.events.schema import Draft, Event, Kind
 from glass_edge.events.snapshot import StateFold
 from glass_edge.events.text import printable
@@ -42,6 +47,8 @@ LEAST_ROLE = {
     RecipeRequest: Role.CONTROLLER,
     AcknowledgeRequest: Role.CONTROLLER,
     BypassRequest: Role.CONTROLLER,
+    ChallengeRequest: Role.CONTROLLER,
+    VerdictRequest: Role.CONTROLLER,
 }
 """Who may give a command."""
 
@@ -124,6 +131,8 @@ class CommandDesk:
     def _carry_out(self, request: Command, asker: Asker, state: StateFold) -> Answer:
         if isinstance(request, AcknowledgeRequest):
             return self._acknowledge(request, asker, state)
+        if isinstance(request, ChallengeRequest | VerdictRequest):
+            return self._keep(request, asker, state)
         station = self._station
         if station is None:
             raise RequestRefusedError("this station takes no commands")
@@ -164,6 +173,22 @@ class CommandDesk:
         self._acknowledged = request.request_id
         return Answer(AcknowledgeReply, {"request_id": request.request_id, "accepted": request.accepted})
 
+    def _keep(self, request: RecordRequest, asker: Asker, state: StateFold) -> Answer:
+        """Keep records; they are events of their own kinds, with no command event beside them."""
+        who = {"client": asker.client, "operator": request.operator}
+        if isinstance(request, ChallengeRequest):
+            drafts = [_draft(Kind.CHALLENGE, Challenge(**request.figures.model_dump() | who), state)]
+        else:
+            for one in request.verdicts:
+                if one.defect_seq > state.seq:
+                    raise RequestRefusedError(f"event {one.defect_seq} did not happen yet; give that of a defect")
+            verdicts = [Verdict(**one.model_dump() | who) for one in request.verdicts]
+            drafts = [_draft(Kind.DEFECT_VERDICT, verdict, state) for verdict in verdicts]
+        first = self._emit_all(drafts)[0]
+        if isinstance(request, ChallengeRequest) and self._station is not None:
+            self._station.take_challenge(request.figures.is_passed)
+        return Answer(RecordReply, {"seq": first.seq})
+
     def _refuse(self, request: Command, asker: Asker, state: StateFold, reason: str) -> Answer:
         self.refused += 1
         if not self._refusals.allows(self._now_s()):
@@ -201,7 +226,7 @@ class CommandDesk:
         self._unlisted = 0
 
 
-def _draft(kind: Kind, payload: Payload, state: StateFold) -> Draft:
+def _draft(kind: Kind, payload: Payload | Record, state: StateFold) -> Draft:
     roll = state.roll
     return Draft(
         kind=kind,

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from glass_edge.events.payloads import Document, Name, Operator, Text
+from glass_edge.events.payloads_records import ChallengeFigures, VerdictFigures
 from glass_edge.events.wire_header import ReplyHeader, RequestId
 
 
@@ -60,7 +61,24 @@ class BypassRequest(CommandRequest):
     """Why, for the journal."""
 
 
-Command: TypeAlias = RollRequest | RecipeRequest | AcknowledgeRequest | BypassRequest
+class ChallengeRequest(CommandRequest):
+    """Keep what a challenge showed."""
+
+    request: Literal["challenge"] = "challenge"
+    figures: ChallengeFigures
+
+
+class VerdictRequest(CommandRequest):
+    """Keep a person's verdicts on defects."""
+
+    request: Literal["verdict"] = "verdict"
+    verdicts: tuple[VerdictFigures, ...] = Field(min_length=1, max_length=32)
+    """All are kept, or none."""
+
+
+RecordRequest: TypeAlias = ChallengeRequest | VerdictRequest
+"""Commands by which something is kept for the record."""
+Command: TypeAlias = RollRequest | RecipeRequest | AcknowledgeRequest | BypassRequest | RecordRequest
 
 
 class RollReply(ReplyHeader):
@@ -95,3 +113,11 @@ class BypassReply(ReplyHeader):
 
     reply: Literal["bypass"] = "bypass"
     is_on: bool
+
+
+class RecordReply(ReplyHeader):
+    """The records are in the journal."""
+
+    reply: Literal["record"] = "record"
+    seq: int = Field(ge=1)
+    """Event that keeps the first of them."""

@@ -38,6 +38,7 @@ from glass_edge.events.payloads import (
     StopAck,
     StopRequest,
 )
+from glass_edge.events.payloads_records import Challenge, Record, RollFigures, Verdict
 
 MAJOR_VERSION = 1
 MINOR_VERSION = 2
@@ -64,10 +65,13 @@ class Kind(StrEnum):
     ENGINE_ACTIVATED = "engine.activated"
     STATUS = "status"
     COMMAND = "command"
+    CHALLENGE = "challenge"
+    DEFECT_VERDICT = "defect.verdict"
+    ROLL_FIGURES = "roll.figures"
 
 
 DEFECT_KINDS = frozenset({Kind.DEFECT_NEW, Kind.DEFECT_UPDATE, Kind.DEFECT_END})
-ROLL_KINDS = DEFECT_KINDS | {Kind.ROLL_START, Kind.ROLL_END}
+ROLL_KINDS = DEFECT_KINDS | {Kind.ROLL_START, Kind.ROLL_END, Kind.ROLL_FIGURES}
 """Kinds that make no sense without a roll."""
 
 PAYLOAD_TYPES: Mapping[Kind, type[Document]] = {
@@ -82,6 +86,9 @@ PAYLOAD_TYPES: Mapping[Kind, type[Document]] = {
     Kind.ENGINE_ACTIVATED: EngineActivated,
     Kind.STATUS: Status,
     Kind.COMMAND: Command,
+    Kind.CHALLENGE: Challenge,
+    Kind.DEFECT_VERDICT: Verdict,
+    Kind.ROLL_FIGURES: RollFigures,
 }
 
 
@@ -118,7 +125,7 @@ class Draft(Document):
     """Roll being woven; null when none is open."""
     style: Name | None
     """Fabric style of that roll; null when none is open."""
-    payload: Payload
+    payload: Payload | Record
     """The fields of this kind."""
 
     @field_validator("payload", mode="before")

@@ -17,6 +17,7 @@ from glass_edge.events.payloads import (
     StopAck,
     StopRequest,
 )
+from glass_edge.events.payloads_records import Challenge, RollFigures, Verdict
 from glass_edge.events.schema import Event, format_stamp
 from glass_edge.events.sequencer import EpochChanged, Lost
 
@@ -25,7 +26,7 @@ def describe(event: Event) -> str:
     """Stamp, number, roll, kind and the figures that matter."""
     marks = " (simulated)" if event.is_simulated else ""
     roll = f" [{event.roll_id}]" if event.roll_id else ""
-    line = f"{format_stamp(event.stamp_utc)} {event.station} #{event.seq}{roll} {event.kind}{marks}: {_figures(event)}"
+    line = f"{format_stamp(event.stamp_utc)} {event.station} #{event.seq}{roll} {event.kind}{marks}: {sentence(event)}"
     return printable(line)
 
 
@@ -46,7 +47,8 @@ def describe_notice(notice: Lost | EpochChanged) -> str:
     )
 
 
-def _figures(event: Event) -> str:  # noqa: PLR0911 - one sentence a kind
+def sentence(event: Event) -> str:  # noqa: PLR0911, PLR0912 - one sentence a kind
+    """What an event tells, without its place."""
     match event.payload:
         case DefectPayload() as defect:
             return (
@@ -80,6 +82,18 @@ def _figures(event: Event) -> str:  # noqa: PLR0911 - one sentence a kind
             return f"{status.state}, {status.roll_m:.3f} m on the roll{bypass}{fault}"
         case Command() as command:
             return _told(command)
+        case Challenge() as challenge:
+            outcome = "passed" if challenge.is_passed else "not passed"
+            return (
+                f"{challenge.subject} {challenge.name}: {challenge.found} of {challenge.shown} found, at least"
+                f" {100 * challenge.detection_low:.1f} % where {100 * challenge.wanted:.1f} % are asked for: {outcome}"
+            )
+        case Verdict() as verdict:
+            fault = f", {verdict.fault}" if verdict.fault else ""
+            return f"defect {verdict.defect_id} of roll {verdict.defect_roll_id} is {verdict.opinion}{fault}"
+        case RollFigures() as figures:
+            numbers = figures.model_dump(exclude={"model_sha256"}, exclude_none=True)
+            return ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
         case OtherPayload() as other:
             return str(other.model_extra or {})
 

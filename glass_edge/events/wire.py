@@ -13,7 +13,14 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from glass_edge.events.commands_wire import AcknowledgeReply, BypassReply, Command, RecipeReply, RollReply
+from glass_edge.events.commands_wire import (
+    AcknowledgeReply,
+    BypassReply,
+    Command,
+    RecipeReply,
+    RecordReply,
+    RollReply,
+)
 from glass_edge.events.errors import EventFormatError
 from glass_edge.events.parsing import first_problem, require_readable
 from glass_edge.events.payloads import Count, DefectPayload, Document, EngineActivated, Name, RollStart, Status
@@ -155,7 +162,15 @@ class ErrorReply(ReplyHeader):
 
 
 Reply: TypeAlias = (
-    ReplayReply | SnapshotReply | StatusReply | RollReply | RecipeReply | AcknowledgeReply | BypassReply | ErrorReply
+    ReplayReply
+    | SnapshotReply
+    | StatusReply
+    | RollReply
+    | RecipeReply
+    | AcknowledgeReply
+    | BypassReply
+    | RecordReply
+    | ErrorReply
 )
 _REPLY: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="reply")])
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 import structlog
 
 from glass_edge.engine.bundle import Bundle, load_bundle
-from glass_edge.engine.factory import open_engine
 from glass_edge.errors import GlassEdgeError, InputError
 from glass_edge.fabric.roll import RollTotals
 from glass_edge.inspection.engine_changes import EngineChanges, ReadyEngine
@@ -216,7 +215,7 @@ class EngineKeeper(QuietSink):
         follow = None if self._recipes.follow is None else self._recipes.follow(style)
         job = replace(self._job, bundle=verified, judge=rules)
         check_job(job)
-        engine = open_engine(verified, job.engine)
+        engine = job.open_engine(verified)
         try:
             active = active_engine(verified.manifest, verified.model_sha256, engine, job.inspection)
             engine.__enter__()

@@ -11,19 +11,10 @@ from collections.abc import Callable
 
 import structlog
 
-from glass_edge.events.payloads import (
-    CoverageGap,
-    DefectPayload,
-    EngineActivated,
-    GapReason,
-    RollEnd,
-    RollStart,
-    StationState,
-    Status,
-    StopAck,
-    StopRequest,
-)
+from glass_edge.events.payloads import CoverageGap, GapReason, StationState, Status, StopRequest
+from glass_edge.events.payloads_records import Challenge
 from glass_edge.events.schema import Draft, Event, Kind
+from glass_edge.events.text import printable, sentence
 
 _log = structlog.get_logger(__name__)
 
@@ -42,7 +33,7 @@ class EventLog:
         """Emit, then log. Raises as `emit`."""
         event = self._emit(draft)
         if (level := _level(event)) is not None:
-            _log.log(level, _sentence(event), **_fields(event))
+            _log.log(level, printable(f"{event.kind}: {sentence(event)}"), **_fields(event))
         return event
 
 
@@ -53,7 +44,7 @@ def _level(event: Event) -> int | None:
         return None
     if isinstance(payload, CoverageGap):
         level = logging.INFO if payload.reason is GapReason.SEGMENT_EDGE else logging.WARNING
-    elif isinstance(payload, StopRequest):
+    elif isinstance(payload, StopRequest) or (isinstance(payload, Challenge) and not payload.is_passed):
         level = logging.WARNING
     elif isinstance(payload, Status):
         if payload.fault_code is None and payload.web_m_per_min is not None:
@@ -66,33 +57,3 @@ def _level(event: Event) -> int | None:
 def _fields(event: Event) -> dict[str, object]:
     known = {"station": event.station, "roll": event.roll_id, "style": event.style, "seq": event.seq}
     return {"kind": event.kind} | {key: value for key, value in known.items() if value is not None}
-
-
-def _sentence(event: Event) -> str:
-    payload = event.payload
-    match payload:
-        case RollStart():
-            text = f"roll {event.roll_id} begins"
-        case RollEnd():
-            text = (
-                f"roll {event.roll_id} ends: {payload.woven_m:.2f} m woven, {payload.missed_m:.2f} m not inspected,"
-                f" {payload.defects} defects"
-            )
-        case DefectPayload():
-            text = (
-                f"defect {payload.defect_id} {event.kind.removeprefix('defect.')}: {payload.shape.value} at"
-                f" {payload.along_mm / 1000:.3f} m, {payload.across_mm:.0f} mm across"
-            )
-        case CoverageGap():
-            text = f"{payload.length_m:.3f} m not inspected: {payload.reason.value} {payload.detail}".rstrip()
-        case StopRequest():
-            text = f"stop asked for: {payload.reason}"
-        case StopAck():
-            text = f"stop {'accepted' if payload.accepted else 'refused'} by {payload.source}"
-        case EngineActivated():
-            text = f"engine {payload.style} {payload.version} decides"
-        case Status():
-            text = f"{payload.state.value}: {payload.message}" if payload.message else payload.state.value
-        case _:
-            text = event.kind
-    return text

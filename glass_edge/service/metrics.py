@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from glass_edge.fabric.defect import Defect, DefectPhase
 from glass_edge.fabric.roll import Roll, RollTotals
 from glass_edge.inspection.coverage import CoverageGap
+from glass_edge.inspection.parameters import ActiveEngine
 from glass_edge.inspection.score_strip import ScoreStrip
 from glass_edge.inspection.sink import DefectCrop, Fault, Latency, Progress, QuietSink
 
@@ -103,6 +104,16 @@ class MetricsSink(QuietSink):
         self._scores = _ScoreRing()
         self._inspected = 0  # lines of the open roll that are counted already
         self._tiles = 0
+
+    def engine_changed(self, line: int, engine: ActiveEngine, so_far: RollTotals | None) -> None:
+        """Its threshold and promise."""
+        del line, so_far
+        self.decides(engine.parameters.threshold_logit, engine.promised_per_100m)
+
+    def decides(self, threshold_logit: float, promised_per_100m: float | None) -> None:
+        """Threshold and promise of the engine that decides."""
+        self._metrics.threshold.set(threshold_logit)
+        self._metrics.promised.set(_number(promised_per_100m))
 
     def scores(self, strip: ScoreStrip) -> None:
         """Into the quantiles."""

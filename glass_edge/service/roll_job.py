@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +21,10 @@ from glass_edge.calibration.selvedge import find_cloth_span
 from glass_edge.config.engine import EngineSettings
 from glass_edge.config.inspection import InspectionSettings
 from glass_edge.config.web import WebSettings
+from glass_edge.engine.base import Engine
 from glass_edge.engine.bundle import Bundle
+from glass_edge.engine.factory import open_engine
+from glass_edge.engine.timed import TimedEngine
 from glass_edge.engine.trust import check_trust
 from glass_edge.errors import InputError
 from glass_edge.fabric.across_map import AcrossMap
@@ -51,6 +55,7 @@ class RollJob:
         report_table: table of points of the roll's report, a name or a file; None: no report at its end.
         across: where columns lie across the web (a lens, several cameras); None: all pixels are of one width.
         recipes: engines that may be changed to while it runs; None: none.
+        observe_inference_s: told the seconds of each batch of tiles, in the inference thread; None: nobody is.
     """
 
     roll_id: str
@@ -64,6 +69,12 @@ class RollJob:
     across: AcrossMap | None = None
     report_table: str | None = None
     recipes: Recipes | None = None
+    observe_inference_s: Callable[[float], object] | None = None
+
+    def open_engine(self, bundle: Bundle) -> Engine:
+        """Open the engine of a bundle as this job says. Raises as `engine.factory.open_engine`."""
+        engine = open_engine(bundle, self.engine)
+        return engine if self.observe_inference_s is None else TimedEngine(engine, self.observe_inference_s)
 
     @property
     def scale(self) -> WebScale:

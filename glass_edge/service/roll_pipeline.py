@@ -9,7 +9,6 @@ from __future__ import annotations
 from glass_edge.acquisition.camera import Camera
 from glass_edge.config.inspection import InspectionSettings
 from glass_edge.engine.base import Engine
-from glass_edge.engine.factory import open_engine
 from glass_edge.inspection.parameters import style_parameters
 from glass_edge.inspection.pipeline import InspectionPipeline
 from glass_edge.inspection.sink import InspectionSink
@@ -50,7 +49,7 @@ def inspect_once(job: RollJob, sink: InspectionSink, *, camera: Camera, inspecti
         InputError: the parts do not fit each other. GlassEdgeError: a part failed.
     """
     one = RollJob(job.roll_id, camera, job.bundle, job.web, job.engine, inspection, live=False, across=job.across)
-    engine = open_engine(job.bundle, job.engine)
+    engine = one.open_engine(job.bundle)
     try:
         pipeline = make_pipeline(one, engine, sink)
     except BaseException as error:

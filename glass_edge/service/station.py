@@ -18,10 +18,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from glass_edge.config.challenge import ChallengeSettings
 from glass_edge.config.events import EventSettings
 from glass_edge.config.output import OutputSettings
 from glass_edge.engine.base import Engine
-from glass_edge.engine.factory import open_engine
 from glass_edge.errors import GlassEdgeError, InputError
 from glass_edge.events.drafts import DraftMaker
 from glass_edge.events.errors import RequestRefusedError
@@ -36,8 +36,10 @@ from glass_edge.inspection.parameters import promised_per_100m, style_parameters
 from glass_edge.inspection.pipeline import InspectionPipeline
 from glass_edge.inspection.sink import Fault, InspectionSink, QuietSink
 from glass_edge.service.bypass import Bypass
+from glass_edge.service.challenge_watch import ChallengeSink, ChallengeWatch
 from glass_edge.service.crops import CropStore
 from glass_edge.service.engine_keeper import EngineKeeper
+from glass_edge.service.event_log import EventLog
 from glass_edge.service.event_sink import EventSink
 from glass_edge.service.fan_out import FanOutSink
 from glass_edge.service.roll_job import RollJob, RollReport, check_job
@@ -98,16 +100,29 @@ class Station:
         events: journal and endpoints.
         output: pictures of defects.
         is_simulated: True for replays and simulated looms.
+        challenge: how often it must be challenged.
+        is_logged: True: its events are logged too.
     """
 
-    def __init__(self, name: str, events: EventSettings, output: OutputSettings, *, is_simulated: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        events: EventSettings,
+        output: OutputSettings,
+        *,
+        is_simulated: bool,
+        challenge: ChallengeSettings | None = None,
+        is_logged: bool = False,
+    ) -> None:
         self.name = name
         self._is_simulated = is_simulated
         self._output = output
         self._status_s = events.status_s
         self._crops: CropStore | None = None
         self.publisher = Publisher(events, name, self, self._present_status)
+        self._emit = EventLog(self.publisher.emit) if is_logged else self.publisher.emit
         self._bypass = Bypass()
+        self._challenges = ChallengeWatch(challenge or ChallengeSettings())
         self._state: StationState | None = None
         self._in_error = False
         self._running: InspectionPipeline | None = None
@@ -127,6 +142,7 @@ class Station:
         try:
             with self.publisher.journal.reader() as reader:
                 self._bypass.is_on = is_bypassed(reader)
+                self._challenges.recall(reader)
             self._crops = CropStore(self.crops_folder, self._output.crops_mb << 20)
             self._tell(StationState.INITIALIZED)
         except BaseException:
@@ -173,12 +189,12 @@ class Station:
             InputError: the parts do not fit each other. GlassEdgeError: a part failed.
         """
         check_job(job)
-        engine = open_engine(job.bundle, job.engine)
+        engine = job.open_engine(job.bundle)
         judge = RollJudge(job.judge, job.scale)
         keeper = None
         try:
             sink = EventSink(
-                self.publisher.emit,
+                self._emit,
                 scale=job.scale,
                 is_simulated=self._is_simulated,
                 crops=self._crops if job.inspection.crops else None,
@@ -192,7 +208,9 @@ class Station:
             if job.recipes is not None:
                 keeper = EngineKeeper(job, job.recipes, judge, sink.tell)
             keepers = [] if keeper is None else [keeper]
-            pipeline = make_pipeline(job, engine, FanOutSink([*keepers, sink, tally, *self._reporting(job), *watchers]))
+            asking = ChallengeSink(self._challenges, sink.fault)
+            sinks = [*keepers, sink, tally, asking, *self._reporting(job), *watchers]
+            pipeline = make_pipeline(job, engine, FanOutSink(sinks))
             self._tell_engine(job, engine)
             self._tell(StationState.READY)
         except BaseException as error:
@@ -232,6 +250,8 @@ class Station:
             raise RequestRefusedError("no roll is running")
         if roll_id == self._last_roll_id:
             raise RequestRefusedError(f"the roll {roll_id} is open already; give the new roll another name")
+        if (refusal := self._challenges.refusal()) is not None:
+            raise RequestRefusedError(f"no roll begins before a challenge is passed: {refusal}")
         self._last_roll_id = roll_id
         return pipeline.change_roll(roll_id)
 
@@ -254,6 +274,10 @@ class Station:
             raise RequestRefusedError("the station is starting; ask again")
         self._bypass.is_on = is_on
 
+    def take_challenge(self, is_passed: bool) -> None:
+        """A challenge was taken, in the publisher's thread; see `StationCommands`."""
+        self._challenges.take(is_passed)
+
     def _present_status(self) -> Draft:
         sink = self._sink
         return self._status(self._state or StationState.INITIALIZED) if sink is None else sink.present_status()
@@ -273,7 +297,7 @@ class Station:
     def _tell_no_report(self, problem: str) -> None:
         state = StationState.READY if self._running is None else StationState.CONTINUOUS_EXECUTION
         with contextlib.suppress(GlassEdgeError):  # a station that is ending may not be told any more
-            self.publisher.emit(self._status(state, fault_code="report_failed", message=problem))
+            self._emit(self._status(state, fault_code="report_failed", message=problem))
 
     def _tell_engine(self, job: RollJob, engine: Engine) -> None:
         manifest = job.bundle.manifest
@@ -286,10 +310,10 @@ class Station:
             threshold_logit=style_parameters(manifest, engine, job.inspection).threshold_logit,
             promised_per_100m=promised_per_100m(manifest, job.inspection),
         )
-        self.publisher.emit(draft)
+        self._emit(draft)
 
     def _tell(self, state: StationState) -> None:
-        self.publisher.emit(self._status(state))
+        self._emit(self._status(state))
         self._state = state
 
     def _tell_failure(self, error: BaseException) -> None:
@@ -297,7 +321,7 @@ class Station:
             self._tell(StationState.HALTED)
             return
         message = str(error) or type(error).__name__
-        self.publisher.emit(self._status(StationState.ERROR, fault_code="failed", message=message))
+        self._emit(self._status(StationState.ERROR, fault_code="failed", message=message))
 
     def _status(self, state: StationState, *, fault_code: str | None = None, message: str | None = None) -> Draft:
         return self._maker().status(state, fault_code=fault_code, message=message, is_bypassed=self._bypass.is_on)

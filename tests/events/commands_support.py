@@ -44,6 +44,9 @@ class Loom:
         self.told.append(("bypass", is_on, reason))
         self.is_bypassed = is_on
 
+    def take_challenge(self, is_passed: bool) -> None:
+        self.told.append(("challenge", is_passed))
+
     def present_status(self) -> Draft:
         return MAKER.status(StationState.CONTINUOUS_EXECUTION, is_bypassed=self.is_bypassed)
 

@@ -60,6 +60,8 @@ def test_the_other_examples_parse() -> None:
         "recipe",
         "acknowledge",
         "bypass",
+        "challenge",
+        "verdict",
     ]
     replies = [parse_reply(text.encode()) for text in examples("reply")]
     assert [reply.reply for reply in replies] == [
@@ -71,6 +73,8 @@ def test_the_other_examples_parse() -> None:
         "recipe",
         "acknowledge",
         "bypass",
+        "record",
+        "record",
     ]
     for text, reply in zip(examples("reply"), replies, strict=True):
         assert json.loads(reply.model_dump_json()) == json.loads(text)

@@ -54,7 +54,7 @@ def test_a_roll_in_the_log(tmp_path: Path) -> None:
         (grew + 7, "info"),
     ]
     assert lines[0] == {
-        "event": "roll r-7 begins",
+        "event": "roll.start: style twill from line 0, 0.2 mm a line",
         "log_level": "info",
         "kind": "roll.start",
         "station": "loom-1",
@@ -63,6 +63,6 @@ def test_a_roll_in_the_log(tmp_path: Path) -> None:
         "seq": 1,
     }
     said = [line["event"] for line in lines]
-    assert "0.004 m not inspected: bad_block CRC" in said
-    assert "roll r-7 ends: 0.02 m woven, 0.01 m not inspected, 1 defects" in said
-    assert "defect 1 new: point at 0.002 m, 6 mm across" in said
+    assert "coverage.gap: 0.004 m at 0.008 m not inspected, bad_block (CRC)" in said
+    assert "roll.end: 0.020 m woven, 0.014 m inspected, 0.006 m missed, 1 defects" in said
+    assert said[2].startswith("defect.new: defect 1 point at 0.002 m along, 6.0 mm across")
