@@ -19,6 +19,7 @@ from glass_edge.service.notify import Notifier
 from glass_edge.service.signals import StopRequest
 
 _FEEDS = 4  # within the time of the watchdog
+_TOLD_M = 0.05  # less is the edge of each stretch of cloth
 
 
 class TurnWatch:
@@ -110,7 +111,10 @@ def _waiting() -> str:
 
 
 def _running(roll_id: str, progress: Progress) -> str:
-    missed = f", {progress.lines_missed} lines missed" if progress.lines_missed else ""
+    missed_m = (
+        progress.inspected_m * progress.lines_missed / progress.lines_inspected if progress.lines_inspected else 0.0
+    )
+    missed = f", {missed_m:.1f} m not inspected" if missed_m >= _TOLD_M else ""
     found = "1 defect" if progress.defects == 1 else f"{progress.defects} defects"
     return (
         f"{StationState.CONTINUOUS_EXECUTION}: roll {roll_id}, {progress.inspected_m:.1f} m inspected at"

@@ -162,7 +162,7 @@ def test_a_standing_loom_feeds_the_watchdog(tmp_path: Path, sockets: Path, bundl
     stamps = [at for at, message in running.peer.messages if "WATCHDOG" in message or "READY" in message]
     assert max(b - a for a, b in itertools.pairwise(stamps)) < WATCHDOG_S
     status = [message["STATUS"] for message in quiet if "STATUS" in message]
-    assert status[-1].startswith("ContinuousExecution: roll R-1, 0.1 m inspected at 0.0 m/min, 0 defects, ")
+    assert status[-1].startswith("ContinuousExecution: roll R-1, 0.1 m inspected at 0.0 m/min, 0 defects")
     ended = running.end()
     assert ended[-1] == {
         "STOPPING": "1",
