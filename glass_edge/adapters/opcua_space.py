@@ -76,7 +76,7 @@ class Space:
         node_id = None if name is None else await self._nodes.child_of_type(_TYPES[machine], name)
         path = f"{machine}.LastTransition"
         await self._write(path, _text(name or ""), ua.StatusCodes.Good, stamp)
-        await self._write(f"{path}.Id", _node_id(node_id), ua.StatusCodes.Good, stamp)
+        await self._write(f"{path}.Id", _node_id(node_id or ua.NodeId()), ua.StatusCodes.Good, stamp)
 
     async def show_results(self, results: Sequence[RollResult]) -> None:
         """Show these results, and no others."""

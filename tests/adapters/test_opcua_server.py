@@ -33,6 +33,7 @@ from glass_edge.events.payloads import RollEnd, StationState
 from glass_edge.events.schema import Kind
 
 STRUCTURE = ua.VariantType.ExtensionObject
+OUTER = {StationState.PREOPERATIONAL, StationState.HALTED, StationState.ERROR}
 
 
 @pytest.fixture(scope="module")
@@ -240,6 +241,37 @@ def test_two_clients_are_told_of_changes_and_events_in_order(mill: Mill) -> None
             assert (await machine.read_value()).Text == "ErrorToOperationalAuto"
 
     asyncio.run(listen())
+
+
+def test_every_change_of_state_is_shown_and_told(mill: Mill) -> None:
+    pairs = [(first, second) for first in StationState for second in StationState if first is not second]
+    states = [state for pair in pairs for state in pair]
+
+    async def walk() -> None:
+        async with mill.client() as client:
+            await caught_up(mill, client)
+            heard = Heard()
+            subscription = await client.create_subscription(50, heard)
+            await subscription.subscribe_events(node(client, "VisionSystem"), client.get_node(vision_type(1018)))
+            before = await node(client, "VisionSystem.Station.State").read_value()
+            drafts = [status(state, "lamp" if state is StationState.ERROR else None) for state in states]
+            events = mill.publisher.emit_all([*drafts, status(StationState.READY)])
+            await caught_up(mill, client)
+            steps = [StationState(before), *states, StationState.READY]
+            wanted = []
+            for event, first, second in zip(events, steps[:-1], steps[1:], strict=True):
+                outer, inner = (first in OUTER, second in OUTER), (first not in OUTER and second not in OUTER)
+                if first is not second and (inner or any(outer)):
+                    wanted.append((event.stamp_utc, f"{first} to {second}"))
+            await until(lambda: len(heard.events) == len(wanted), "all changes")
+            assert [(event.Time, event.Message.Text) for event in heard.events] == wanted
+            unnamed = [event for event in heard.events if event.Transition.Text == ""]
+            assert {event.Message.Text for event in unnamed} >= {"Initialized to ContinuousExecution"}
+            assert all(getattr(event, "Transition/Id") is None for event in unnamed)
+            inner = node(client, "VisionSystem.VisionStateMachine.AutomaticModeStateMachine.CurrentState")
+            assert (await inner.read_value()).Text == "Ready"
+
+    asyncio.run(walk())
 
 
 CALLS: dict[str, tuple[Any, ...]] = {
