@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
 def check(file: _FileArgument, as_json: _Json = False) -> None:
     """Check a station file and everything it names."""
     from glass_edge.cli.joined import open_station_camera
+    from glass_edge.cli.station_engine import recipe_problems
     from glass_edge.cli.watched import watched
     from glass_edge.config.station import load_station
     from glass_edge.engine.bundle import load_bundle
@@ -50,6 +51,7 @@ def check(file: _FileArgument, as_json: _Json = False) -> None:
             check_job(job)
         except InputError as error:
             problems.append(str(error))
+        problems += recipe_problems(settings, job)
     if problems:
         raise InputError("\n".join(problems))
     assert camera is not None

@@ -6,7 +6,7 @@ choice, and what is in force is said; a choice that cannot be followed is refuse
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from glass_edge.errors import InputError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from glass_edge.engine.bundle import Bundle
     from glass_edge.service.engine_memory import EngineMemory
     from glass_edge.service.recipe_book import Follow, RecipeBook, Recipes
+    from glass_edge.service.roll_job import RollJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,33 @@ def station_recipes(engine: StationEngine, settings: StationSettings, follow: Fo
     from glass_edge.service.recipe_book import Recipes
 
     return Recipes(engine.book, lambda style: judge_rules(settings, style), engine.memory, follow)
+
+
+def recipe_problems(settings: StationSettings, job: RollJob) -> list[str]:
+    """What is wrong with the styles of `[recipes]`, a sentence each.
+
+    Args:
+        settings: station file.
+        job: of the station's own bundle.
+    """
+    from glass_edge.cli.watched import corrected_by
+    from glass_edge.engine.bundle import load_bundle
+    from glass_edge.service.engine_keeper import check_scale
+    from glass_edge.service.fit_watch import look_of_camera
+    from glass_edge.service.recipe_book import RecipeBook
+    from glass_edge.service.roll_job import check_job
+
+    problems = []
+    for style, entry in settings.recipes.items():
+        try:
+            bundle = load_bundle(RecipeBook(settings.recipes).find(style, None).folder)
+            check_job(replace(job, bundle=bundle))
+            check_scale(job, bundle)
+            if entry.look is not None:
+                look_of_camera(entry.look, job.camera.width_px, corrected_by(settings))
+        except InputError as error:
+            problems.append(f"recipes.{style}: {error}")
+    return problems
 
 
 def watched_styles(camera: Camera, settings: StationSettings, engine: StationEngine) -> tuple[Camera, Follow | None]:

@@ -86,7 +86,7 @@ class EngineKeeper(QuietSink):
         """
         bundle = self._recipes.book.find(style, version)
         check_job(replace(self._job, bundle=bundle))
-        self._check_scale(bundle)
+        check_scale(self._job, bundle)
         found = f"{bundle.manifest.style} {bundle.manifest.version}"
         with self._wake:
             if self._is_closed or self._changes is None:
@@ -230,18 +230,6 @@ class EngineKeeper(QuietSink):
         except Exception:  # noqa: BLE001 - another engine decides
             _log.exception("engine.not_closed", style=prepared.bundle.manifest.style)
 
-    def _check_scale(self, bundle: Bundle) -> None:
-        """Raises InputError where the style was trained at another scale than the camera's; one that the station runs
-        at already is accepted.
-        """
-        scale, here = bundle.manifest.mm_per_px, self._job.web.mm_per_px
-        if scale is None or scale == self._job.bundle.manifest.mm_per_px or abs(scale / here - 1) <= _SAME_SCALE:
-            return
-        raise InputError(
-            f"{bundle.folder}: trained at {scale:g} mm a pixel, and the station's camera sees {here:g} ([web] "
-            "mm_per_px); an engine trained on pictures of this camera is needed"
-        )
-
     def _forget_pending(self) -> None:
         if self._recipes.memory is not None:
             self._remember(self._recipes.memory.drop_pending)
@@ -257,3 +245,16 @@ class EngineKeeper(QuietSink):
         except (InputError, OSError) as error:
             told = f"after a restart the station will not know which engine was chosen: {error}"
             self._say(NOT_KEPT_FAULT, told)
+
+
+def check_scale(job: RollJob, bundle: Bundle) -> None:
+    """Raises InputError where a bundle's style was trained at another scale than the station's camera has; the scale of
+    the bundle that the station begins with is accepted.
+    """
+    scale, here = bundle.manifest.mm_per_px, job.web.mm_per_px
+    if scale is None or scale == job.bundle.manifest.mm_per_px or abs(scale / here - 1) <= _SAME_SCALE:
+        return
+    raise InputError(
+        f"{bundle.folder}: trained at {scale:g} mm a pixel, and the station's camera sees {here:g} ([web] mm_per_px); "
+        "an engine trained on pictures of this camera is needed"
+    )

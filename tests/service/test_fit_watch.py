@@ -359,3 +359,25 @@ def test_real_strips_of_another_scale_raise_the_alarm_and_others_do_not(tmp_path
         assert names == set()
     else:
         assert "misfit_scale_along" in names
+
+
+def test_another_style_is_judged_by_its_own_look() -> None:
+    coarse = learn_look({str(seed): look_at(woven(seed, 0.15)[:LINES]) for seed in range(2)}, WIDTH)
+    cloth = np.concatenate([woven(7), woven(8, 0.15), woven(9, 0.15), woven(3)])
+    camera = FitWatchCamera(Player(cloth), look(), settings(), mm_per_line=0.1)
+    told: list[str] = []
+    n_checks = 0
+    with camera:
+        for style in (look(), look(), coarse, None):  # the second part of the cloth is the coarse style already
+            if style is not look():
+                camera.use(style)
+            for _ in range(4):
+                for _ in range(LINES // BLOCK):
+                    camera.read(0.0)
+                n_checks += style is not None
+                until_s = time.monotonic() + 30
+                while camera.n_checks < n_checks and time.monotonic() < until_s:
+                    time.sleep(0.002)
+            told += [alarm.kind for alarm in camera.take_alarms()]
+    assert camera.n_checks == n_checks == 12  # of a style that nobody has seen, nothing is checked
+    assert told == ["misfit_scale_along", "misfit_scale_along_over"]
