@@ -61,6 +61,9 @@ class InspectionSettings(Settings):
     """Keep a picture of each ended defect."""
     crop_margin_mm: float = Field(default=10.0, ge=0)
     """Cloth shown around a defect, mm."""
+    crop_least_px: int = Field(default=0, ge=0, le=4096)
+    """Least width and length of a picture, px and lines: at least the tile's longer side makes pictures that a style
+    can be trained on again (docs/how-to/judge-defects.md)."""
     crop_lines: int = Field(default=1024, ge=16)
     """Longest picture along the web, lines; a longer defect shows its first part."""
     crop_memory_mb: int = Field(default=64, ge=1, le=8192)

@@ -23,13 +23,17 @@ class CropRing:
         budget_bytes: most memory for lines and scores together.
         crop_lines: longest picture.
         margin_px, margin_lines: cloth shown around a defect.
+        least_px: pictures are at least so wide and so long, where so much cloth is held.
     """
 
-    def __init__(self, budget_bytes: int, crop_lines: int, margin_px: int, margin_lines: int) -> None:
+    def __init__(
+        self, budget_bytes: int, crop_lines: int, margin_px: int, margin_lines: int, least_px: int = 0
+    ) -> None:
         self._budget = budget_bytes
         self._crop_lines = crop_lines
         self._margin_px = margin_px
         self._margin_lines = margin_lines
+        self._least_px = least_px
         self._lines: deque[tuple[int, NDArray[np.uint8]]] = deque()
         self._scores: deque[ScoreStrip] = deque()
         self._bytes = 0
@@ -82,6 +86,8 @@ class CropRing:
         right = min(box.right_px + self._margin_px, self._view.right_px)
         if first >= end or left >= right or box.end_line <= held_from:
             return None
+        first, end = _widened(first, end, self._least_px, held_from, held_to)
+        left, right = _widened(left, right, self._least_px, self._view.left_px, self._view.right_px)
         parts = [
             lines[max(0, first - start) : max(0, end - start), left:right]
             for start, lines in self._lines
@@ -117,3 +123,10 @@ class CropRing:
                 ]
         covered = WebBox(first_cell * stride, end_cell * stride, origin + first_row * stride, origin + end_row * stride)
         return logits, covered
+
+
+def _widened(first: int, end: int, least: int, lowest: int, highest: int) -> tuple[int, int]:
+    """[first, end) in the middle of a stretch of at least `least`, moved and cut to lie within [lowest, highest)."""
+    missing = max(0, least - (end - first))
+    first = max(lowest, min(first - missing // 2, highest - max(least, end - first)))
+    return first, min(highest, max(end, first + least))

@@ -38,6 +38,7 @@ class DefectPictures:
             settings.crop_lines,
             margin_px=math.ceil(settings.crop_margin_mm / scale.mm_per_px),
             margin_lines=math.ceil(settings.crop_margin_mm / scale.mm_per_line),
+            least_px=settings.crop_least_px,
         )
         self._first_parts: dict[int, DefectCrop | None] = {}  # of long open defects
         self._looks: dict[int, Look] = {}  # of open defects

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from inspection_peers import Pixels, Scores
 
 from glass_edge.fabric.geometry import ClothSpan, WebBox
@@ -73,3 +75,32 @@ def test_memory_stays_within_the_budget_and_lost_lines_give_no_picture() -> None
     ring.begin(ClothSpan(0, WIDTH))
     assert ring.held_bytes == 0
     assert ring.cut(WebBox(0, 4, 1990, 2000)) is None
+
+
+@given(
+    left=st.integers(0, WIDTH - 1),
+    width=st.integers(1, WIDTH),
+    first=st.integers(100, 159),
+    n_lines=st.integers(1, 60),
+    least=st.integers(0, 80),
+)
+def test_a_picture_is_as_large_as_is_asked_for_where_there_is_cloth(
+    left: int, width: int, first: int, n_lines: int, least: int
+) -> None:
+    box = WebBox(left, min(WIDTH, left + width), first, min(160, first + n_lines))
+    crops = []
+    for size in (0, least):
+        ring = CropRing(1 << 20, 100, 2, 3, least_px=size)
+        ring.begin(ClothSpan(0, WIDTH))
+        lines, _ = _fill(ring, 60)
+        crops.append(ring.cut(box))
+    plain, large = crops
+    assert plain is not None
+    assert large is not None
+    inner, outer = plain.box_px, large.box_px
+    assert outer.left_px <= inner.left_px <= inner.right_px <= outer.right_px <= WIDTH
+    assert 100 <= outer.first_line <= inner.first_line <= inner.end_line <= outer.end_line <= 160
+    assert outer.right_px - outer.left_px == max(inner.right_px - inner.left_px, min(least, WIDTH))
+    assert outer.end_line - outer.first_line == max(inner.end_line - inner.first_line, min(least, 60))
+    shown = lines[outer.first_line - 100 : outer.end_line - 100, outer.left_px : outer.right_px]
+    assert np.array_equal(large.image, shown)
