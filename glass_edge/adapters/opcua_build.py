@@ -12,6 +12,7 @@ from typing import Any
 
 from asyncua import Node, Server, ua
 from asyncua.common.instantiate_util import instantiate
+from asyncua.common.manage_nodes import delete_nodes
 
 from glass_edge.adapters.opcua_nodes import (
     EVENT_TYPES,
@@ -147,9 +148,23 @@ class Nodes:
         results = await self.server.iserver.isession.add_nodes([item])
         results[0].StatusCode.check()
 
-    async def remove(self, path: str) -> None:
-        """Take an instance away, with its parts."""
-        await self.server.delete_nodes([self.node(path)], recursive=True)
+    async def remove(self, parent: str, path: str) -> None:
+        """Take an instance away from its parent, with its parts; who subscribes to them is told."""
+        space = self.server.iserver.aspace
+        nodes = [self.node(path)]
+        for node in nodes:  # grows while it is walked
+            nodes += await node.get_children()
+        for node in nodes:
+            value = space[node.nodeid].attributes.get(ua.AttributeIds.Value)
+            if value is not None and value.datachange_callbacks:
+                gone = ua.DataValue(StatusCode=ua.StatusCode(ua.StatusCodes.BadNodeIdUnknown))
+                await self.write(node.nodeid, gone, ua.AttributeIds.Value)
+                for handle in list(value.datachange_callbacks):
+                    space.delete_datachange_callback(handle)
+        # the library would look for references in the whole address space, for each node
+        await delete_nodes(self.server.iserver.isession, nodes, delete_target_references=False)
+        references = space[self.id_of(parent)].references
+        references[:] = [reference for reference in references if reference.NodeId != nodes[0].nodeid]
 
     async def write(self, node_id: ua.NodeId, value: ua.DataValue, attribute: ua.AttributeIds) -> None:
         """Write an attribute, past what clients may do."""

@@ -82,7 +82,7 @@ class Space:
         """Show these results, and no others."""
         shown, wanted = {result.result_id for result in self.results}, {result.result_id for result in results}
         for result_id in shown - wanted:
-            await self._nodes.remove(f"{RESULTS}.{result_id}")
+            await self._nodes.remove(RESULTS, f"{RESULTS}.{result_id}")
         self.results = tuple(results)
         for result in results:
             if result.result_id not in shown:
@@ -93,7 +93,7 @@ class Space:
         before = {recipe.internal_id: recipe for recipe in self.recipes}
         wanted = {recipe.internal_id for recipe in recipes}
         for internal in before.keys() - wanted:
-            await self._nodes.remove(f"{RECIPES}.{internal}")
+            await self._nodes.remove(RECIPES, f"{RECIPES}.{internal}")
         self.recipes = tuple(recipes)
         added = []
         for recipe in recipes:

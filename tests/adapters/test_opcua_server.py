@@ -463,3 +463,27 @@ def test_results_are_those_of_the_rolls_and_are_found_by_each_way(mill: Mill) ->
     asyncio.run(look())
     stored = sorted((mill.folder / "state/results").glob("result-*.json"))
     eventually(lambda: len(stored) == 3, "the oldest results removed")
+
+
+def test_a_result_that_goes_is_told_to_who_subscribes_and_leaves_nothing(mill: Mill) -> None:
+    async def watch() -> None:
+        async with mill.client() as client:
+            [first, *_] = mill.publisher.emit_all(roll_drafts("R-30", 0))
+            await caught_up(mill, client)
+            path = f"VisionSystem.ResultManagement.Results.{first.epoch}-{first.seq}"
+            heard = Heard()
+            subscription = await client.create_subscription(50, heard)
+            handle = await subscription.subscribe_data_change(node(client, f"{path}.JobId"))
+            await until(lambda: f"{path}.JobId" in heard.values, "the job")
+            for number in range(31, 34):
+                mill.publisher.emit_all(roll_drafts(f"R-{number}", 0))
+            await until(lambda: len(heard.values[f"{path}.JobId"]) == 2, "its end")
+            assert heard.values[f"{path}.JobId"][-1].StatusCode.name == "BadNodeIdUnknown"
+            await subscription.unsubscribe(handle)
+            for gone in (path, f"{path}.JobId", f"{path}.ResultContent"):
+                with pytest.raises(ua.uaerrors.BadNodeIdUnknown):
+                    await node(client, gone).read_value()
+            shown = await node(client, "VisionSystem.ResultManagement.Results").get_children()
+            assert [(await one.read_value()).JobId.Id for one in shown] == ["R-31", "R-32", "R-33"]
+
+    asyncio.run(watch())
