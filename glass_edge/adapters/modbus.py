@@ -59,7 +59,6 @@ class ModbusSink:
         self._settings = settings
         self._keys = keys
         self._listen_problem = listen_problem
-        self._log = RepeatedLog(settings.adapter)
         self._view_file = ViewFile(folder / "view.json")
         self._view = self._view_file.read()
         # an adapter that begins in the middle has not seen what came before
@@ -70,7 +69,7 @@ class ModbusSink:
         wake = threading.Event()
         bank = RegisterBank(coding, wake.set)
         calls = StationCalls(settings.source.request_endpoint, keys, settings.adapter)
-        desk_log, server_log = RepeatedLog(settings.adapter), RepeatedLog(settings.adapter)  # of one thread each
+        log = RepeatedLog(settings.adapter)  # of the server's thread
         self._desk = ModbusDesk(
             bank,
             coding,
@@ -80,15 +79,12 @@ class ModbusSink:
             view=self._view,
             ack_timeout_s=served.ack_timeout_s,
             refuse_when_disabled=served.refuse_when_disabled,
-            complain=lambda text: desk_log.tell(text, text),
         )
-        self._server = ModbusServer(served, bank, server_log, _IDENTITY)
+        self._server = ModbusServer(served, bank, log, _IDENTITY)
         self._is_heard = False
         self._problem: str | None = None
         self._stack = ExitStack()
-        self._loop = self._stack.enter_context(
-            LoopThread("modbus-server", lambda text: server_log.tell(f"loop {text}", text))
-        )
+        self._loop = self._stack.enter_context(LoopThread("modbus-server", lambda text: log.tell("loop", text)))
         self._desk.start()
         self._listen()
 
@@ -149,9 +145,8 @@ class ModbusSink:
             self._loop.call(self._server.listen(), _LISTEN_S)
         except OSError as error:  # and TimeoutError
             self._problem = self._listen_problem(self._settings.modbus, error)
-            self._log.tell("listen", self._problem)
-            return
-        self._problem = None
+        else:
+            self._problem = None
 
     def _need_past(self) -> None:
         if not self._lacks_past:

@@ -43,7 +43,6 @@ class ModbusDesk:
         view: what was shown last.
         ack_timeout_s: how long the controller may take to answer a stop request, s.
         refuse_when_disabled: refuse stop requests while the controller does not answer them.
-        complain: told of each new trouble.
         clock: monotonic seconds.
 
     Raises:
@@ -61,7 +60,6 @@ class ModbusDesk:
         view: StationView | None,
         ack_timeout_s: float,
         refuse_when_disabled: bool,
-        complain: Callable[[str], object],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bank = bank
@@ -69,7 +67,6 @@ class ModbusDesk:
         self._give = give
         self._file = file
         self._refuse_when_disabled = refuse_when_disabled
-        self._complain = complain
         self._clock = clock
         self._lock = threading.Lock()  # of all below
         self._kept = file.read()
@@ -152,7 +149,7 @@ class ModbusDesk:
         if is_live:
             self._shown = self._newest
         self._liveness.beat(now_s)
-        self._stop.see(self._shown, now_s, datetime.now(UTC))
+        self._stop.see(self._shown, now_s, datetime.now(UTC), is_live=is_live)
         is_enabled = written.number("stop_enable") == 1
         may_refuse = self._refuse_when_disabled and is_live
         accept, refuse = written.number("accept_stop"), written.number("refuse_stop")
@@ -212,16 +209,13 @@ class ModbusDesk:
         return done
 
     def _show(self, now_s: float) -> None:
-        trouble = self._unkept or self._stop.trouble(now_s)
-        if trouble is not None and trouble != self._trouble:
-            self._complain(trouble)
-        self._trouble = trouble
+        self._trouble = self._unkept or self._stop.trouble(now_s)
         held = self._stop.held
         own = AdapterValues(
             heartbeat=self._liveness.heartbeat,
             is_live=self._liveness.is_live(now_s),
             is_heard=self._liveness.is_heard(now_s),
-            needs_person=trouble is not None,
+            needs_person=self._trouble is not None,
             state=self._stop.kept_in(self._state),
             stop_number=0 if held is None else held.number,
             stop_age_s=self._stop.age_s(now_s),

@@ -93,6 +93,7 @@ class ModbusServer:
         control: Any = ModbusControlBlock  # one for the whole process
         control().Identity.update({0: vendor, 1: product, 2: version})
         self._server: asyncio.Server | None = None
+        self._connections: dict[asyncio.Task[object], asyncio.WriteTransport] = {}
 
     async def listen(self) -> None:
         """Begin to serve.
@@ -105,9 +106,13 @@ class ModbusServer:
         )
 
     async def close(self) -> None:
-        """Listen no longer; connections end with the loop."""
+        """Listen no longer, and end all connections."""
         if self._server is not None:
             self._server.close()
+        for transport in self._connections.values():
+            transport.abort()
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=_REST_S)
 
     @property
     def is_listening(self) -> bool:
@@ -116,10 +121,12 @@ class ModbusServer:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = str(writer.get_extra_info("peername", ("nobody",))[0])
-        transport = writer.transport
+        task, transport = asyncio.current_task(), writer.transport
+        assert task is not None
+        self._connections[task] = transport
         try:
             if not self._doors.may_connect(peer):
-                self._log.tell(f"stranger {peer}", f"{peer} is not in allowed_clients and was turned away")
+                self._log.tell("stranger", f"{peer} is not in allowed_clients and was turned away")
                 return
             is_in, gone = self._doors.admit(transport, time.monotonic())
             if isinstance(gone, asyncio.WriteTransport):
@@ -133,6 +140,7 @@ class ModbusServer:
         finally:
             self._doors.left(transport)
             transport.abort()
+            del self._connections[task]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: str) -> None:
         pace, store = Pace(self._settings.requests_per_s), _Store(self._bank, peer)
@@ -148,7 +156,7 @@ class ModbusServer:
             self._doors.asked(writer.transport, time.monotonic())
             answer = await self._answer(unit, body, store)
             if answer[0] >= 0x80:
-                self._log.tell(f"refusal {peer} {answer.hex()}", f"{peer} was answered with {_refusal(body, answer)}")
+                self._log.tell(f"refusal {peer}", f"{peer} was answered with {_refusal(body, answer)}")
             writer.write(_HEADER.pack(transaction, 0, len(answer) + 1, unit) + answer)
             async with asyncio.timeout(_REST_S):
                 await writer.drain()

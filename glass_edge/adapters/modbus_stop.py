@@ -44,8 +44,10 @@ class StopDesk:
         """`state` with what must not be forgotten of this."""
         return state.with_handshake(self._handshake).model_copy(update={"ack": self.ack})
 
-    def see(self, view: StationView | None, now_s: float, now_utc: datetime) -> None:
-        """What the station's view says."""
+    def see(self, view: StationView | None, now_s: float, now_utc: datetime, *, is_live: bool) -> None:
+        """What the station's view says; while it is the past, a request that is held stays so."""
+        if not is_live and self.held is not None:
+            return  # killed before the view was kept, the adapter knows of the request and the view does not
         stop = None if view is None else view.stop
         pending = None if view is None or stop is None else (view.epoch, stop.request.request_id)
         self._handshake = self._handshake.see(pending, now_s)

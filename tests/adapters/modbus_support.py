@@ -1,4 +1,4 @@
-"""What the Modbus tests share: a free port, raw frames, and a client that reads values by their names."""
+"""What the Modbus tests share: a station to command, raw frames, and a client that reads values by their names."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ import struct
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from adapters_support import SCALE
 
 from glass_edge.adapters.modbus_codec import Coding, Value
 from glass_edge.adapters.modbus_map import BY_NAME, FLAGS
+from glass_edge.events.drafts import DraftMaker
+from glass_edge.events.errors import RequestRefusedError
+from glass_edge.events.journal_reader import JournalReader
+from glass_edge.events.parsing import parse_event
+from glass_edge.events.schema import Draft, Event
+from glass_edge.fabric.roll import Roll
 
 needs_mbpoll = pytest.mark.skipif(shutil.which("mbpoll") is None, reason="needs mbpoll, of the Debian package mbpoll")
 
@@ -113,3 +121,36 @@ def mbpoll(port: int, *options: str, values: Sequence[int] = ()) -> subprocess.C
     """One poll, or one write of `values`, of Debian's Modbus master; addresses count from 0."""
     command = ["mbpoll", "-m", "tcp", "-0", "-1", "-p", str(port), *options, "127.0.0.1", *map(str, values)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+class Loom:
+    """A station that can be commanded."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[object, ...]] = []
+
+    def change_roll(self, roll_id: str) -> int:
+        self.done.append(("roll", roll_id))
+        return 0
+
+    def change_recipe(self, style: str, version: str | None) -> str:
+        if style == "velvet":
+            raise RequestRefusedError("no engine of style velvet is installed")
+        self.done.append(("recipe", style, version))
+        return version or "newest"
+
+    def set_bypass(self, is_on: bool, reason: str) -> None:
+        self.done.append(("bypass", is_on, reason))
+
+
+def stop_draft(request_id: str = "stop-1") -> Draft:
+    maker = DraftMaker(Roll(roll_id="R-1", style="twill", first_line=0), SCALE, is_simulated=True)
+    return maker.stop_request(request_id, "a hole", defect_id=2, along_mm=12.5, across_mm=None, cause="hole")
+
+
+def journal_of(folder: Path, name: str = "journal.db") -> list[Event]:
+    reader = JournalReader(folder / name)
+    try:
+        return [parse_event(stored.document) for stored in reader.read(1, 10_000).events]
+    finally:
+        reader.close()

@@ -46,7 +46,6 @@ class Bench:
     calls: list[Call] = field(default_factory=list)
     outcome: Outcome = DONE
     may_end: threading.Event = field(default_factory=threading.Event)
-    told: list[str] = field(default_factory=list)
     shown: StationView | None = None
 
     def __post_init__(self) -> None:
@@ -61,7 +60,6 @@ class Bench:
             view=self.shown,
             ack_timeout_s=10.0,
             refuse_when_disabled=True,
-            complain=self.told.append,
             clock=lambda: self.now_s,
         )
 
@@ -180,9 +178,7 @@ def test_while_the_state_cannot_be_kept_no_command_is_given_and_stops_are_still_
         assert bench.calls == []
         assert bench.results("bypass") == (0, Result.NONE, Reason.NONE)
         assert {"needs_person", "stop_requested", "live"} <= bench.flags()
-        assert bench.desk.trouble() == bench.told[0]
-        assert "No space left on device; make room" in bench.told[0]
-        assert len(bench.told) == 1
+        assert "No space left on device; make room" in str(bench.desk.trouble())
         bench.write("accept_stop", bench.value("stop_number"))
         bench.until("ack", Result.DONE)  # an answer does not wait for the disk: given twice it does no harm
     bench.calls.clear()
@@ -230,10 +226,12 @@ def test_a_controller_that_takes_too_long_is_told_of_and_the_request_stays(bench
     bench.desk.offer(view(6, "stop-1"))
     bench.turn(9.9)
     assert "ack_overdue" not in bench.flags()
+    told = set()
     for _ in range(30):
         bench.turn(1.0)
+        told.add(bench.desk.trouble())
     assert {"ack_overdue", "stop_requested", "needs_person"} <= bench.flags()
-    assert len(bench.told) == 1
+    assert len(told) == 1  # the same words, so that the log is not full of them
     assert f"stop request {bench.value('stop_number')} has waited" in str(bench.desk.trouble())
     bench.write("refuse_stop", bench.value("stop_number"))
     bench.until("ack", Result.DONE)
@@ -294,6 +292,24 @@ def test_after_a_kill_the_stop_has_its_number_and_a_given_answer_is_sent_again(b
     after.turn()
     after.until("ack", Result.DONE)
     assert after.calls[0].order == AnswerOrder("stop-1", True, "accepted by the controller")
+    after.desk.close()
+
+
+def test_a_stop_keeps_its_number_when_the_adapter_was_killed_before_it_kept_the_view(bench: Bench) -> None:
+    bench.write("stop_enable", 1)
+    bench.turn()
+    bench.desk.offer(view(6, "stop-1"))
+    number = bench.value("stop_number")
+    after = again(bench, view(5))
+    assert after.value("stop_number") == number
+    after.turn(is_heard=False)
+    assert {"stop_requested", "stop_enabled"} == after.flags()
+    after.desk.offer(view(6, "stop-1"))
+    after.turn()
+    assert after.value("stop_number") == number
+    assert (after.value("stop_reason"), "live" in after.flags()) == ("a hole", True)
+    after.desk.offer(view(7))
+    assert after.value("stop_number") == 0
     after.desk.close()
 
 
