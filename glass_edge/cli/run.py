@@ -48,6 +48,7 @@ def run(
     from glass_edge.service.notify import Notifier
     from glass_edge.service.notify_station import StationNotes
     from glass_edge.service.roll_job import RollJob, check_job
+    from glass_edge.service.running_settings import keep_running
     from glass_edge.service.signals import stop_on_signals
     from glass_edge.service.station import Station
 
@@ -90,6 +91,7 @@ def run(
         StationNotes(notifier, stop, stop_takes_s) as notes,
         station_metrics(settings, job) as (watched_job, watchers),
     ):
+        keep_running(settings)
         report = inspect_and_show(
             station,
             watched_job,

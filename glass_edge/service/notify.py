@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -56,7 +55,7 @@ class Notifier:
         return self._socket is not None
 
     def ready(self, status: str) -> None:
-        """The service does what it is for, or does it again after `reloading`."""
+        """The service does what it is for."""
         self._send(_PATIENCE_S, "READY=1", _status(status))
 
     def status(self, text: str) -> None:
@@ -67,17 +66,9 @@ class Notifier:
         """The service gets on."""
         self._send(0.0, "WATCHDOG=1")
 
-    def reloading(self) -> None:
-        """The service takes its settings anew; `ready` ends it."""
-        self._send(_PATIENCE_S, "RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-
     def stopping(self, status: str, within_s: float) -> None:
         """The service ends, which takes `within_s` at most."""
-        self._send(_PATIENCE_S, "STOPPING=1", _status(status), _extend(within_s))
-
-    def extend(self, by_s: float) -> None:
-        """Starting or ending goes on for up to `by_s` from now."""
-        self._send(_PATIENCE_S, _extend(by_s))
+        self._send(_PATIENCE_S, "STOPPING=1", _status(status), f"EXTEND_TIMEOUT_USEC={round(within_s * _US)}")
 
     def close(self) -> None:
         """Let the socket go; nothing is told any more."""
@@ -110,7 +101,3 @@ class Notifier:
 
 def _status(text: str) -> str:
     return "STATUS=" + " ".join(text.split())  # one line, whatever an error message holds
-
-
-def _extend(by_s: float) -> str:
-    return f"EXTEND_TIMEOUT_USEC={round(by_s * _US)}"

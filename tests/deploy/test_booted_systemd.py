@@ -118,6 +118,31 @@ def test_a_credential_reaches_the_program(box: Booted) -> None:
     assert box.show("glass-edge@curve", "Result") == ["success"]
 
 
+NEW_VERSION = """
+from pathlib import Path
+from glass_edge.engine.bundle import load_bundle
+from glass_edge.engine.bundle_writer import write_bundle
+engines = Path("/opt/glass-edge/share/engines")
+old = load_bundle(engines / "demo/1")
+files = {name: old.read(name) for name in old.manifest.files}
+write_bundle(engines, old.manifest.model_copy(update={"version": "2"}), files)
+"""
+
+
+def test_a_reload_brings_a_newer_engine_or_says_why_not(box: Booted) -> None:
+    box.do("systemctl", "start", STATION)
+    (pid,) = box.show(STATION, "MainPID")
+    box.do("/opt/glass-edge/bin/python", "-c", NEW_VERSION)
+    box.do("systemctl", "reload", STATION)
+    assert lines_of(box.tail(), ["demo 2 decides, 1 did before"])
+    box.do("cp", "/etc/glass-edge/sample.toml", "/root/sample.toml")
+    box.do("sed", "-i", "s/line_rate_hz = 250/line_rate_hz = 200/", "/etc/glass-edge/sample.toml")
+    assert box.fails("systemctl", "reload", STATION)
+    assert lines_of(box.tail(), ["changed since the station started: camera.line_rate_hz; restart the station"])
+    assert box.show(STATION, "MainPID", "ActiveState", "NRestarts") == [pid, "active", "0"]
+    box.do("cp", "/root/sample.toml", "/etc/glass-edge/sample.toml")
+
+
 def test_a_target_ends_all_that_its_drop_in_names(box: Booted) -> None:
     folder = f"/etc/systemd/system/{TARGET}.d"
     unit = f"{ADAPTER}.service"

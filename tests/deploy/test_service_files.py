@@ -83,16 +83,18 @@ def test_growing_pauses_are_understood_where_they_are_installed(installed: Path)
 
 
 @pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
-def test_a_service_starts_a_command_that_there_is(unit: Path) -> None:
-    (line,) = re.findall(r"^ExecStart=(.*)$", unit.read_text(), re.MULTILINE)
-    program, *words = shlex.split(line)
-    assert program == "/opt/glass-edge/bin/glass-edge"
-    command = typer.main.get_command(app)
-    while words and hasattr(command, "commands"):
-        command = command.commands[words.pop(0)]
-    options = {option for parameter in command.params for option in parameter.opts}
-    assert words[0] in options
-    assert len(words) == 2
+def test_a_service_starts_commands_that_there_are(unit: Path) -> None:
+    lines = re.findall(r"^Exec(?:Start|Reload)=(.*)$", unit.read_text(), re.MULTILINE)
+    assert len(lines) in (1, 2)
+    for line in lines:
+        program, *words = shlex.split(line)
+        assert program == "/opt/glass-edge/bin/glass-edge"
+        command = typer.main.get_command(app)
+        while words and hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert words[0] in options
+        assert len(words) == 2
 
 
 @_needs("systemd-sysusers", "systemd")
