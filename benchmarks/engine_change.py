@@ -1,6 +1,6 @@
 """What a change of the engine costs while cloth runs: lines not inspected, and how long anything had to wait.
 
-    python benchmarks/engine_change.py [--width-px 1024] [--load 0.6] [--changes 8] [--threads N] [--json]
+    python benchmarks/engine_change.py [--width-px 1024] [--load 0.6] [--changes 6] [--threads N] [--json]
 
 The demo bundles inspect simulated linen from a camera that does not wait, at a share (`--load`) of the lines a second
 that this machine was found to inspect. Engines are exchanged as a station does it: opened, tested and warmed beside the
