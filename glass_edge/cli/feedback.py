@@ -205,8 +205,8 @@ def rate(*, config: StationOption, as_json: JsonOption = False) -> None:
     rolls, false, metres = feedback.judged_rolls(bundle.model_sha256)
     if not metres > 0:
         raise InputError(
-            f"no roll of {bundle.manifest.style} {bundle.manifest.version} is judged whole: give every defect of one its"
-            " verdict, unsure ones do not count"
+            f"no roll of {bundle.manifest.style} {bundle.manifest.version} is judged whole: give every defect of one"
+            " its verdict, unsure ones do not count"
         )
     seen = alarm_rate(false, metres, are_false=True)
     promised = promised_per_100m(bundle.manifest, settings.inspection)
