@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import subprocess
+import sys
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -264,3 +266,66 @@ def activated(style: str, version: str) -> Draft:
 def stop_request(request_id: str) -> Draft:
     payload = StopRequest(request_id=request_id, reason="a hole", cause="hole", defect_id=7)
     return Draft(kind="stop.request", is_simulated=True, is_partial=True, roll_id=None, style=None, payload=payload)
+
+
+# a client in a process of its own, with nothing but what the server tells it: what it is told goes to standard output
+FOREIGN = """
+import asyncio, json, sys
+from asyncua import Client, ua
+from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
+
+folder, url = sys.argv[1:]
+
+class Heard:
+    def event_notification(self, event):
+        print(json.dumps({"event": event.Message.Text}), flush=True)
+
+async def main():
+    client = Client(url, timeout=30)
+    client.application_uri = "urn:mill:plc"
+    await client.set_security(SecurityPolicyBasic256Sha256, folder + "/client.der", folder + "/client-key.pem")
+    client.set_user("observer")
+    client.set_password("correct horse")
+    async with client:
+        await client.load_data_type_definitions()
+        for node in await client.get_node("ns=3;s=VisionSystem.ResultManagement.Results").get_children():
+            result = await node.read_value()
+            told = {"roll": result.JobId.Id, "hash": result.ExternalRecipeId.Hash.hex(), "state": result.ResultState}
+            told["type"] = type(result.ExternalRecipeId).__name__
+            told["content"] = json.loads(result.ResultContent[0].Value)["roll_id"]
+            print(json.dumps(told), flush=True)
+        subscription = await client.create_subscription(50, Heard())
+        kind = client.get_node("ns=3;s=DefectEventType")
+        await subscription.subscribe_events(client.get_node("ns=3;s=VisionSystem"), kind, queuesize=100)
+        print(json.dumps("listening"), flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def foreign(folder: Path, url: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen([sys.executable, "-c", FOREIGN, str(folder), url], stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def lines_of(process: subprocess.Popen[str]) -> Iterator[Any]:
+    assert process.stdout is not None
+    return (json.loads(line) for line in process.stdout)
+
+
+def is_listening(settings: OpcuaAdapterSettings) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((settings.opcua.host, settings.opcua.port)) == 0
+
+
+async def quality(client: Client, path: str) -> tuple[Any, str]:
+    value = await client.get_node(ua.NodeId(f"VisionSystem.{path}", OWN)).read_data_value(raise_on_bad_status=False)
+    return value.Value.Value, value.StatusCode.name

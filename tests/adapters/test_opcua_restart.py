@@ -1,4 +1,4 @@
-"""The OPC UA adapter as a process: killed, silent, without its port, among clients that stand still."""
+"""The OPC UA adapter as a process: killed among rolls, and started with what is wrong."""
 
 from __future__ import annotations
 
@@ -6,60 +6,21 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from adapters_support import eventually, ipc_settings, offset_seq, roll_drafts
-from asyncua import Client, ua
-from opcua_support import OWN, Heard, Mill, activated, connected, prepare, status, until
+from asyncua import ua
+from opcua_support import activated, connected, foreign, is_listening, lines_of, prepare, quality, status, until
 
-from glass_edge.adapters import runner
 from glass_edge.cli.main import run
 from glass_edge.config.adapter_opcua import OpcuaAdapterSettings
 from glass_edge.events.payloads import StationState
 from glass_edge.events.publisher import Publisher
-
-# a client in a process of its own, with nothing but what the server tells it: what it is told goes to standard output
-FOREIGN = """
-import asyncio, json, sys
-from asyncua import Client, ua
-from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
-
-folder, url = sys.argv[1:]
-
-class Heard:
-    def event_notification(self, event):
-        print(json.dumps({"event": event.Message.Text}), flush=True)
-
-async def main():
-    client = Client(url, timeout=30)
-    client.application_uri = "urn:mill:plc"
-    await client.set_security(SecurityPolicyBasic256Sha256, folder + "/client.der", folder + "/client-key.pem")
-    client.set_user("observer")
-    client.set_password("correct horse")
-    async with client:
-        await client.load_data_type_definitions()
-        for node in await client.get_node("ns=3;s=VisionSystem.ResultManagement.Results").get_children():
-            result = await node.read_value()
-            told = {"roll": result.JobId.Id, "hash": result.ExternalRecipeId.Hash.hex(), "state": result.ResultState}
-            told["type"] = type(result.ExternalRecipeId).__name__
-            told["content"] = json.loads(result.ResultContent[0].Value)["roll_id"]
-            print(json.dumps(told), flush=True)
-        subscription = await client.create_subscription(50, Heard())
-        kind = client.get_node("ns=3;s=DefectEventType")
-        await subscription.subscribe_events(client.get_node("ns=3;s=VisionSystem"), kind, queuesize=100)
-        print(json.dumps("listening"), flush=True)
-        await asyncio.sleep(600)
-
-asyncio.run(main())
-"""
 
 
 @pytest.fixture
@@ -79,33 +40,6 @@ def adapter(folder: Path) -> Iterator[subprocess.Popen[str]]:
         process.wait()
         assert process.stderr is not None
         process.stderr.close()
-
-
-@contextmanager
-def foreign(folder: Path, url: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen([sys.executable, "-c", FOREIGN, str(folder), url], stdout=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
-
-
-def lines_of(process: subprocess.Popen[str]) -> Iterator[Any]:
-    assert process.stdout is not None
-    return (json.loads(line) for line in process.stdout)
-
-
-def is_listening(settings: OpcuaAdapterSettings) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((settings.opcua.host, settings.opcua.port)) == 0
-
-
-async def quality(client: Client, path: str) -> tuple[Any, str]:
-    value = await client.get_node(ua.NodeId(f"VisionSystem.{path}", OWN)).read_data_value(raise_on_bad_status=False)
-    return value.Value.Value, value.StatusCode.name
 
 
 def test_after_a_kill_the_last_state_is_shown_at_once_and_the_results_are_there(
@@ -161,85 +95,6 @@ def test_after_a_kill_the_last_state_is_shown_at_once_and_the_results_are_there(
     content = json.loads(sorted((short_path / "state/results").glob("result-*.json"))[-1].read_text())["content"]
     assert content["is_complete"]
     assert [defect["defect_id"] for defect in content["defects"]] == [1, 2]
-
-
-def test_a_client_that_stands_still_delays_neither_the_station_nor_the_others(
-    short_path: Path, settings: OpcuaAdapterSettings
-) -> None:
-    with Mill(short_path, settings) as mill, foreign(short_path, mill.url) as stopped:
-        assert "listening" in lines_of(stopped)
-        stopped.send_signal(signal.SIGSTOP)
-        latencies: list[float] = []
-
-        async def follow() -> None:
-            async with mill.client() as client:
-                heard = Heard()
-                subscription = await client.create_subscription(50, heard)
-                kind = client.get_node(ua.NodeId("DefectEventType", OWN))
-                await subscription.subscribe_events(client.get_node(ua.NodeId("VisionSystem", OWN)), kind)
-                for number in range(6):
-                    begun_s = time.monotonic()
-                    mill.publisher.emit_all(roll_drafts(f"R-{number}", 10, first_line=200 * number))
-                    wanted = 20 * (number + 1)
-                    await until(lambda wanted=wanted: len(heard.events) >= wanted, "the defects of a roll")
-                    latencies.append(time.monotonic() - begun_s)
-                assert len(heard.events) == 120
-
-        asyncio.run(follow())
-        eventually(lambda: offset_seq(short_path) == mill.head(), "all delivered")
-        assert sorted(latencies)[len(latencies) // 2] < 2.0
-        stopped.send_signal(signal.SIGCONT)
-        told = lines_of(stopped)  # what its queue held: the newest
-        assert any("point 10" in line["event"] for line in told)
-
-
-def test_a_station_that_falls_silent_is_marked_and_comes_back(
-    short_path: Path, settings: OpcuaAdapterSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runner, "SILENCE_S", 0.5)
-    with Mill(short_path, settings) as mill:
-
-        async def watch() -> None:
-            async with mill.client() as client:
-                assert (await quality(client, "Station.Name"))[1] == "BadWaitingForInitialData"
-                [event] = mill.publisher.emit_all([status(StationState.READY, web_m_per_min=12.5)])
-                heard = Heard()
-                subscription = await client.create_subscription(50, heard)
-                speed = client.get_node(ua.NodeId("VisionSystem.Station.SpeedMetresPerMinute", OWN))
-                await subscription.subscribe_data_change(speed)
-
-                def told() -> list[tuple[Any, str]]:
-                    values = heard.values.get("VisionSystem.Station.SpeedMetresPerMinute", [])
-                    return [(value.Value.Value, value.StatusCode.name) for value in values]
-
-                await until(lambda: told()[-1:] == [(12.5, "Good")], "the speed")
-                mill.publisher.close()
-                await until(lambda: told()[-1] == (12.5, "UncertainNoCommunicationLastUsableValue"), "the silence")
-                assert await quality(client, "Station.IsCurrent") == (False, "Good")
-                assert heard.values["VisionSystem.Station.SpeedMetresPerMinute"][-1].SourceTimestamp == event.stamp_utc
-                assert await quality(client, "Station.ClothWidthMillimetres") == (None, "BadNoDataAvailable")
-                mill.publisher = Publisher(ipc_settings(short_path), "loom1", mill.loom)
-                mill.publisher.start()
-                await until(lambda: told()[-1] == (12.5, "Good"), "the station, again")
-                assert await client.get_node(ua.ObjectIds.Server_ServiceLevel).read_value() == 255
-
-        asyncio.run(watch())
-
-
-def test_a_port_that_is_taken_is_told_and_taken_once_it_is_free(
-    short_path: Path, settings: OpcuaAdapterSettings
-) -> None:
-    with socket.socket() as other:
-        other.bind((settings.opcua.host, settings.opcua.port))
-        other.listen()
-        with Mill(short_path, settings) as mill:
-            mill.publisher.emit(status(StationState.READY))
-            eventually(lambda: mill.status()["state"] == "retrying", "the trouble")
-            assert "end what uses the port" in mill.status()["last_error"]["text"]
-            eventually(lambda: offset_seq(short_path) == 1, "the event, which waits for no port")
-            other.close()
-            eventually(lambda: mill.status()["state"] == "following", "the end of the trouble")
-            assert is_listening(settings)
 
 
 @pytest.mark.parametrize(
