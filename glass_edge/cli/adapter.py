@@ -16,6 +16,7 @@ from glass_edge.cli.adapter_files import files
 from glass_edge.cli.adapter_modbus import modbus
 from glass_edge.cli.adapter_mqtt import mqtt
 from glass_edge.cli.adapter_opcua import opcua
+from glass_edge.cli.adapter_sql import sql
 from glass_edge.cli.adapter_webhook import webhook
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def register(app: typer.Typer) -> None:
     group.command("modbus")(modbus)
     group.command("mqtt")(mqtt)
     group.command("opcua")(opcua)
+    group.command("sql")(sql)
     group.command("status")(status)
     app.add_typer(group, name="adapter")
 
