@@ -22,7 +22,8 @@ class ReadyEngine:
     """An engine that can take over at once.
 
     Attributes:
-        engine: entered (warm) and tested; nothing is in flight, and no other thread uses it any more.
+        engine: entered (warm), tested and known to fit the camera and the settings; nothing is in flight, and no other
+            thread uses it any more.
         active: what it decides by.
         cloth: fixed span of the cloth, or the function that finds it, for the cells that this engine needs.
     """

@@ -145,6 +145,7 @@ def engines(draw: st.DrawFn) -> tuple[dict[str, Any], int]:
     engine = {
         "tile": (inner_h + 2 * halo, inner_w + 2 * halo),
         "stride": draw(st.sampled_from([2, 4, 8, 16])),
+        "channels": draw(st.sampled_from([1, 3])),  # the camera is grey
         "reach": draw(st.integers(0, 20)),
         "max_batch": draw(st.integers(1, 4)),
         "depth": draw(st.integers(1, 3)),
