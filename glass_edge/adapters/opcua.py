@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from glass_edge.adapters.opcua_commands import Commander
@@ -21,20 +22,24 @@ from glass_edge.adapters.repeated_log import RepeatedLog
 from glass_edge.adapters.roll_files import RollSummary
 from glass_edge.adapters.roll_store import RollStore
 from glass_edge.adapters.sink import RetryableError
-from glass_edge.adapters.station_view import ViewFile, first_view
+from glass_edge.adapters.station_view import StationView, ViewFile, first_view, view_of_snapshot
 from glass_edge.config.adapter_opcua import OpcuaAdapterSettings
 from glass_edge.errors import GlassEdgeError, MissingExtraError
 from glass_edge.events.client import Received
 from glass_edge.events.curve_keys import ClientKeys
+from glass_edge.events.errors import EventFormatError, NoAnswerError
 from glass_edge.events.payloads import EngineActivated
+from glass_edge.events.requester import ask
 from glass_edge.events.schema import Event, Kind
 from glass_edge.events.sequencer import EpochChanged, Lost
+from glass_edge.events.wire import SnapshotReply, SnapshotRequest
 
 if TYPE_CHECKING:
     from glass_edge.adapters.opcua_server import Step
 
 _MOST_EVENTS = 64
 _LATE_S = 2.0
+_SNAPSHOT_S = 2.0
 
 
 class OpcuaSink:
@@ -70,6 +75,8 @@ class OpcuaSink:
         self._clock = clock
         self._is_current, self._current_s = False, -math.inf
         self._made: list[RollResult] = []  # that subscribers were not told of yet
+        self._source, self._keys = settings.source, keys
+        self._lacks_past = self._view is None and settings.source.start == "latest"
         with ExitStack() as stack:
             self._rolls = RollStore(self._rolls_path)
             stack.callback(self._rolls.close)
@@ -85,17 +92,18 @@ class OpcuaSink:
         self._stack.close()
 
     def idle(self, *, is_heard: bool) -> None:
-        """Listen, if the port was taken before.
+        """Listen, if the port was taken before, and learn of the past, if it could not be learned before.
 
         Raises:
-            RetryableError: the port is taken.
+            RetryableError: the port is taken, or the station does not tell.
         """
-        del is_heard  # `stands` tells more
+        if is_heard:
+            self._need_past()
         self._server.listen()
 
     def stands(self, *, is_heard: bool, is_behind: bool) -> None:
         """Show whether what is shown is the present; a moment behind is none."""
-        is_current, now_s = is_heard and not is_behind, self._clock()
+        is_current, now_s = is_heard and not is_behind and not self._lacks_past, self._clock()
         if is_current:
             self._current_s = now_s
         elif is_heard and now_s - self._current_s <= _LATE_S:
@@ -120,12 +128,13 @@ class OpcuaSink:
             RetryableError: a store cannot be written now.
             GlassEdgeError: a store is damaged.
         """
+        self._need_past()
         steps: list[Step] = []
         view, done = self._view, 0
         for received in batch:
             event = received.event
             self._keep(received)
-            told = tuple(occurrences(view, event, self._made[done:]))
+            told = tuple(occurrences(_before(view, event), event, self._made[done:]))
             view, done = first_view(event) if view is None else view.after(event), len(self._made)
             steps.append(self._step(view, told))
         if view is not None and view is not self._view:
@@ -136,10 +145,31 @@ class OpcuaSink:
         self._try_to_listen()
 
     def told(self, notice: Lost | EpochChanged) -> None:
-        """Remember what never comes, for the result of the roll. Raises as `handle_many`."""
+        """Remember what never comes, for the result of the roll; the station's snapshot makes up for it in the view.
+        Raises as `handle_many`."""
         if isinstance(notice, Lost):
             with self._store_trouble():
                 self._rolls.lose(notice.epoch, notice.first_seq, notice.last_seq)
+            self._lacks_past = True
+            self._need_past()
+
+    def _need_past(self) -> None:
+        """Take the state that events which never come would have told, from the station's snapshot."""
+        if not self._lacks_past:
+            return
+        endpoint = self._source.request_endpoint
+        try:
+            reply, _ = ask(endpoint, SnapshotRequest(request="snapshot"), timeout_s=_SNAPSHOT_S, keys=self._keys)
+        except NoAnswerError as error:
+            raise RetryableError(f"the station's state is not known yet: {error}") from error
+        if not isinstance(reply, SnapshotReply):
+            raise EventFormatError(f"{endpoint}: answered {reply.reply} to a snapshot request")
+        view = view_of_snapshot(reply.station, reply.epoch, reply.snapshot, datetime.now(UTC))
+        self._view_file.write(view)
+        if view.engine is not None:
+            self._results.activated(view.engine, view.stamp_utc)
+        self._view, self._lacks_past = view, False
+        self._show([self._step(view)])
 
     def _keep(self, received: Received) -> None:
         """Hold an event, and make the results of rolls that it ended."""
@@ -184,6 +214,12 @@ class OpcuaSink:
             raise GlassEdgeError(
                 f"{self._rolls_path}: is damaged ({error}); remove the adapter's state folder to begin anew"
             ) from error
+
+
+def _before(view: StationView | None, event: Event) -> StationView | None:
+    """The view, where it is that before the event: one of a snapshot may be newer."""
+    is_newer = view is not None and view.epoch == event.epoch and view.seq >= event.seq
+    return None if is_newer else view
 
 
 def plan(received: Received) -> str:

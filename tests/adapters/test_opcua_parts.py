@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -350,6 +351,19 @@ def test_the_command_makes_certificate_and_users_once(
     assert Users(tmp_path / "users.json").login("anna", PASSWORD) is Role.CONTROLLER
     assert run([*command, "--remove-user", "anna"]) == 0
     assert Users(tmp_path / "users.json").role_of("anna") is None
+
+
+def test_without_the_library_its_extra_is_named(
+    short_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(short_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "asyncua"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in [name for name in sys.modules if name.startswith("glass_edge.adapters.opcua_")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr("glass_edge.adapters.opcua_server", raising=False)
+    assert run(["adapter", "opcua", "--config", str(short_path / "opcua.toml")]) == 2
+    assert "pip install 'glass-edge[opcua]'" in capsys.readouterr().err
 
 
 def test_a_dry_run_tells_what_would_be_told(short_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

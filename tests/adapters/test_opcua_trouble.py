@@ -12,11 +12,26 @@ from typing import Any
 import pytest
 from adapters_support import eventually, ipc_settings, offset_seq, roll_drafts
 from asyncua import ua
-from opcua_support import OWN, Heard, Mill, foreign, is_listening, lines_of, prepare, quality, status, until
+from opcua_support import (
+    OWN,
+    Adapter,
+    Heard,
+    Mill,
+    activated,
+    connected,
+    foreign,
+    is_listening,
+    lines_of,
+    prepare,
+    quality,
+    status,
+    stop_request,
+    until,
+)
 
 from glass_edge.adapters import runner
 from glass_edge.config.adapter_opcua import OpcuaAdapterSettings
-from glass_edge.events.payloads import StationState
+from glass_edge.events.payloads import StationState, StopAck
 from glass_edge.events.publisher import Publisher
 
 
@@ -102,3 +117,36 @@ def test_a_port_that_is_taken_is_told_and_taken_once_it_is_free(
             other.close()
             eventually(lambda: mill.status()["state"] == "following", "the end of the trouble")
             assert is_listening(settings)
+
+
+@pytest.mark.parametrize("start", ["oldest", "latest"])
+def test_what_was_lost_is_made_up_for_by_the_snapshot(short_path: Path, start: str) -> None:
+    settings = prepare(short_path)
+    settings = settings.model_copy(update={"source": settings.source.model_copy(update={"start": start})})
+    with Publisher(ipc_settings(short_path), "loom1") as publisher:
+        before = publisher.emit_all([activated("twill", "1"), *roll_drafts("R-1", 1), stop_request("S-1")])
+        if start == "oldest":
+            with Adapter(short_path, settings):
+                eventually(lambda: offset_seq(short_path) == len(before), "all shown")
+            answer = StopAck(request_id="S-1", accepted=True, source="plc")
+            ack = status(StationState.READY).model_copy(update={"kind": "stop.ack", "payload": answer})
+            publisher.emit_all([ack, activated("denim", "7"), *roll_drafts("R-2", 0), status(StationState.READY)])
+            publisher.journal.forget_before(publisher.emit(status(StationState.READY)).seq)
+        with Adapter(short_path, settings):
+
+            async def look() -> None:
+                async with connected(short_path, settings.opcua.endpoint, "observer") as client:
+
+                    async def is_current() -> bool:
+                        return bool((await quality(client, "Station.IsCurrent"))[0])
+
+                    await until(is_current, "the present")
+                    wanted = ("denim/7", False) if start == "oldest" else ("twill/1", True)
+                    assert await quality(client, "Station.ActiveRecipe") == (wanted[0], "Good")
+                    assert await quality(client, "Station.Stop.IsPending") == (wanted[1], "Good")
+                    recipes = await client.get_node(
+                        ua.NodeId("VisionSystem.RecipeManagement.Recipes", OWN)
+                    ).get_children()
+                    assert recipes[-1].nodeid.Identifier.endswith(wanted[0])
+
+            asyncio.run(look())
