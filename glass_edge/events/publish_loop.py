@@ -14,24 +14,21 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import zmq
 
 from glass_edge.config.events import EventSettings
-from glass_edge.events.asker import Askers
 from glass_edge.events.commands_desk import CommandDesk
 from glass_edge.events.curve import CurveGuard
 from glass_edge.events.journal import Journal
 from glass_edge.events.journal_reader import JournalReader
 from glass_edge.events.publication import Publication
-from glass_edge.events.reply_budget import ReplyBudget
+from glass_edge.events.request_service import RequestService
 from glass_edge.events.retention import Retention
 from glass_edge.events.station_sockets import StationSockets
 
 _EVENTS_A_TURN = 256
-_REQUESTS_A_TURN = 4
 
 
 class PublishLoop:
@@ -103,11 +100,9 @@ class PublishLoop:
     def _serve(
         self, publication: Publication, retention: Retention, sockets: StationSockets, guard: CurveGuard | None
     ) -> None:
-        clients = None if guard is None else guard.clients
-        askers = Askers(self._settings.request_endpoint, self._settings.local_role, clients)
-        budget = ReplyBudget(self._settings.reply_mb_per_s * 1e6, time.monotonic())
         poller = zmq.Poller()
         poller.register(self._wake.fileno(), zmq.POLLIN)
+        requests = RequestService(self._settings, publication, sockets, guard, poller)
         next_beacon_s = next_prune_s = time.monotonic()
         while True:
             is_last_turn = self._stopping.is_set()
@@ -116,42 +111,22 @@ class PublishLoop:
             for message in messages:
                 sockets.publish.send_multipart(message, zmq.NOBLOCK)
             has_more_events = len(messages) == _EVENTS_A_TURN
-            has_more_requests = self._answer(publication, budget, askers, sockets.requests)
+            requests_s = requests.turn()
             is_end = is_last_turn and not has_more_events
             now_s = time.monotonic()
             if now_s >= next_beacon_s or is_end:
                 sockets.publish.send_multipart(publication.beacon(), zmq.NOBLOCK)
                 next_beacon_s = now_s + self._settings.beacon_s
                 if guard is not None and guard.clients.take_removal() and not is_end:
-                    poller.register(sockets.requests, 0)
-                    sockets.renew()
+                    requests.renew()
             if is_end:
                 return
             if now_s >= next_prune_s and not has_more_events:
                 next_prune_s = now_s + retention.step(publication.published, now_s)
-            is_busy = has_more_events or has_more_requests
-            idle_s = 0.0 if is_busy else max(0.0, min(next_beacon_s, next_prune_s) - time.monotonic())
-            wait_s = budget.wait_s(time.monotonic())
-            poller.register(sockets.requests, 0 if wait_s else zmq.POLLIN)  # without budget requests wait in the socket
-            idle_s = min(idle_s, wait_s) if wait_s else idle_s
+            due_s = [next_beacon_s - time.monotonic(), next_prune_s - time.monotonic()]
+            due_s += [] if requests_s is None else [requests_s]
+            idle_s = 0.0 if has_more_events else max(0.0, min(due_s))
             poller.poll(math.ceil(idle_s * 1000))
-
-    def _answer(self, publication: Publication, budget: ReplyBudget, askers: Askers, requests: zmq.Socket[Any]) -> bool:
-        """Answer waiting requests within the budget; True when there may be more that it allows."""
-        for _ in range(_REQUESTS_A_TURN):
-            if budget.wait_s(time.monotonic()):
-                return False
-            try:
-                frames = requests.recv_multipart(zmq.NOBLOCK, copy=False)  # frames know whom they come from
-            except zmq.Again:
-                return False
-            *route, body = frames  # the route back: identity, and the empty frame of a REQ peer
-            answer = publication.answer(body.bytes, partial(askers.who, body))
-            reply = [*(frame.bytes for frame in route), *answer]
-            budget.spend(sum(len(frame) for frame in reply))
-            with contextlib.suppress(zmq.Again):  # the peer does not read its replies; it will ask again
-                requests.send_multipart(reply, zmq.NOBLOCK)
-        return True
 
     def _drain_wake(self) -> None:
         with contextlib.suppress(BlockingIOError):

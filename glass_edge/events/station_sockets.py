@@ -1,8 +1,9 @@
 """The two sockets of a station.
 
-Promises: made, used and closed by one thread; queues are bounded; with CURVE settings tcp takes allowed clients only;
-`renew` cuts every tcp connection and binds the same endpoints again, so that clients that are still allowed come back
-by themselves and replay what they missed.
+Promises: made, used and closed by one thread; queues to peers are bounded, and what peers send is read at once
+(`request_queue` says why it has no bound here); with CURVE settings tcp takes allowed clients only; `renew` cuts every
+tcp connection and binds the same endpoints again, so that clients that are still allowed come back by themselves and
+replay what they missed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from glass_edge.events.endpoints import bind
 from glass_edge.events.socket_options import set_common
 from glass_edge.events.wire import MAX_REQUEST_BYTES
 
-_REQUESTS_QUEUED = 64  # a peer
+_NO_BOUND = 0
 _REPLIES_QUEUED = 16  # a peer; a reply may have a megabyte, and who does not read them asks again
 _REBIND_S = 10.0
 
@@ -40,7 +41,8 @@ class StationSockets:
         self._context = context
         self._settings = settings
         self._guard = guard
-        self._open: dict[int, tuple[zmq.Socket[Any], str]] = {}
+        self._open: dict[int, zmq.Socket[Any]] = {}
+        self._bound: dict[int, str] = {}
         try:
             self._bind(zmq.PUB, settings.publish_endpoint)
             self._bind(zmq.ROUTER, settings.request_endpoint)
@@ -51,17 +53,17 @@ class StationSockets:
     @property
     def publish(self) -> zmq.Socket[Any]:
         """The socket events are published on."""
-        return self._open[zmq.PUB][0]
+        return self._open[zmq.PUB]
 
     @property
-    def requests(self) -> zmq.Socket[Any]:
-        """The socket requests are answered on."""
-        return self._open[zmq.ROUTER][0]
+    def requests(self) -> zmq.Socket[Any] | None:
+        """The socket requests are answered on; None while it is closed."""
+        return self._open.get(zmq.ROUTER)
 
     @property
     def endpoints(self) -> tuple[str, str]:
         """Endpoints bound (publish, request), with the ports the system chose."""
-        return self._open[zmq.PUB][1], self._open[zmq.ROUTER][1]
+        return self._bound[zmq.PUB], self._bound[zmq.ROUTER]
 
     def renew(self) -> None:
         """Cut all tcp connections and bind again.
@@ -69,14 +71,26 @@ class StationSockets:
         Raises:
             InputError: another program took an endpoint meanwhile.
         """
-        for kind, (sock, endpoint) in list(self._open.items()):
-            if endpoint.startswith(TCP_PREFIX):
+        for kind, sock in list(self._open.items()):
+            if self._bound[kind].startswith(TCP_PREFIX):
                 sock.close()
-                self._rebind(kind, endpoint)
+                self._rebind(kind, self._bound[kind])
+
+    def close_requests(self) -> None:
+        """Hang up on all who ask, until `open_requests`."""
+        self._open.pop(zmq.ROUTER).close(0)
+
+    def open_requests(self) -> None:
+        """Take requests again, on the same endpoint.
+
+        Raises:
+            InputError: another program took it meanwhile.
+        """
+        self._rebind(zmq.ROUTER, self._bound[zmq.ROUTER])
 
     def close(self) -> None:
         """Close both; messages on their way have the linger."""
-        for sock, _ in self._open.values():
+        for sock in self._open.values():
             sock.close()
         self._open.clear()
 
@@ -98,7 +112,7 @@ class StationSockets:
             set_common(
                 sock,
                 send_queue=self._settings.high_water_mark if kind == zmq.PUB else _REPLIES_QUEUED,
-                receive_queue=_REQUESTS_QUEUED,
+                receive_queue=_NO_BOUND,
                 max_message_bytes=4 * MAX_REQUEST_BYTES,
                 linger_s=self._settings.linger_s,
                 heartbeat_s=self._settings.heartbeat_s,
@@ -106,7 +120,8 @@ class StationSockets:
             )
             if self._guard is not None:
                 self._guard.protect(sock, endpoint)
-            self._open[kind] = (sock, bind(sock, endpoint))
+            self._bound[kind] = bind(sock, endpoint)
+            self._open[kind] = sock
         except BaseException:
             sock.close()
             raise

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import zmq.auth
 from commands_support import Loom, commands_in, journal_of
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from glass_edge.config.events import Role
@@ -92,6 +92,7 @@ def test_whatever_a_command_holds_there_is_one_answer_and_a_sound_journal(
 @settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=60).map(str.encode))
 def test_what_is_no_request_is_answered_too(body: bytes) -> None:
+    assume(b'"request"' not in body)  # hypothesis draws requests from the code's own constants
     with served(Loom()) as (publication, journal, _):
         (frame,) = publication.answer(body)
         assert parse_reply(frame).reply == "error"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import statistics
-import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,7 +18,9 @@ import zmq
 from events_support import ipc_settings, numbered
 
 sys.path.append(str(Path(__file__).parents[1] / "service"))
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
+import event_peers
 from station_support import journal_events, make_bundle, save, spotted
 
 from glass_edge.acquisition.recording import ReplayCamera
@@ -33,7 +33,6 @@ from glass_edge.events.publisher import Publisher
 from glass_edge.service.roll_job import RollJob
 from glass_edge.service.station import Station
 
-PEERS = Path(__file__).with_name("hostile_peers.py")
 INSPECTION = {"camera", "inference", "defects"}
 PUBLISHER = "events-publisher"
 LINES, LINE_RATE_HZ = 3200, 800
@@ -99,20 +98,9 @@ class Audit:
                         frame = frame.f_back
 
 
-@contextmanager
-def peers(station: Publisher, *kinds: str) -> Iterator[None]:
-    """Peers in processes of their own, at work; those that only wait are stopped (SIGSTOP)."""
-    with ExitStack() as stack:
-        for kind in kinds:
-            command = [sys.executable, str(PEERS), kind, station.publish_endpoint, station.request_endpoint]
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-            stack.callback(process.communicate)
-            stack.callback(process.kill)
-            assert process.stdout is not None
-            assert process.stdout.readline() == "go\n"
-            if kind == "stalled":
-                process.send_signal(signal.SIGSTOP)
-        yield
+def among(station: Publisher) -> AbstractContextManager[None]:
+    endpoints = station.publish_endpoint, station.request_endpoint
+    return event_peers.at_work(*endpoints, "stalled", "greedy", "deaf", "flooding")
 
 
 def test_the_inspection_makes_no_call_of_zeromq(
@@ -136,7 +124,7 @@ def test_the_inspection_makes_no_call_of_zeromq(
     audit.watch(monkeypatch)
     with (
         Station("loom1", events, OutputSettings(folder=tmp_path), is_simulated=True) as station,
-        peers(station.publisher, "stalled", "greedy", "deaf", "flooding"),
+        among(station.publisher),
         audit.sampling(),
     ):
         report = station.inspect(job)
@@ -167,6 +155,6 @@ def test_emit_takes_no_longer_among_such_peers(short_path: Path) -> None:
 
     with Publisher(ipc_settings(short_path, high_water_mark=10), "loom1") as publisher:
         before_s = median_s(publisher)
-        with peers(publisher, "stalled", "greedy", "deaf", "flooding"):
+        with among(publisher):
             during_s = median_s(publisher)
     assert during_s < 10 * before_s + 0.05, f"{before_s * 1e3:.1f} ms before, {during_s * 1e3:.1f} ms during"

@@ -1,14 +1,20 @@
-"""Peers that mean no good, each a program of its own: `PEER PUBLISH REQUEST KEYS...` until it is killed.
+"""Peers that mean no good, for the benchmarks and the tests: each a process of its own, until it is killed.
 
-They say `go` once they have begun. KEYS are the station's public key and a key pair, where the endpoints are tcp.
+`event_peers.py PEER PUBLISH REQUEST [STATION_PUBLIC OWN_PUBLIC OWN_SECRET]` is one; it says `go` once it has begun.
+`at_work` starts them.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
+import signal
 import socket
+import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, NoReturn
 
 import zmq
@@ -27,6 +33,30 @@ _MALFORMED = (
 )
 
 
+@contextmanager
+def at_work(publish: str, request: str, *kinds: str, keys: Sequence[bytes] = ()) -> Iterator[None]:
+    """Peers of these kinds, begun; one that only waits is stopped (SIGSTOP).
+
+    Args:
+        publish: publish endpoint.
+        request: request endpoint.
+        kinds: names of functions of this module.
+        keys: public key of the station, public and secret key of the peer, Z85; none: without CURVE.
+    """
+    with ExitStack() as stack:
+        for kind in kinds:
+            command = [sys.executable, __file__, kind, publish, request, *(key.decode() for key in keys)]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            stack.callback(process.communicate)
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            if process.stdout.readline() != "go\n":
+                raise RuntimeError(f"the peer {kind} did not begin")
+            if kind == "stalled":
+                process.send_signal(signal.SIGSTOP)
+        yield
+
+
 class Peer:
     """A peer with its sockets."""
 
@@ -35,6 +65,7 @@ class Peer:
         self._context: zmq.Context[Any] = zmq.Context()
 
     def connected(self, kind: int, endpoint: str) -> zmq.Socket[Any]:
+        """A socket of this kind with the peer's keys."""
         sock: zmq.Socket[Any] = self._context.socket(kind)
         sock.setsockopt(zmq.LINGER, 0)
         if self._keys:
@@ -48,7 +79,8 @@ class Peer:
 
 
 def go() -> None:
-    print("go", flush=True)  # noqa: T201 - to the one who started it
+    """Tell the one who started it."""
+    print("go", flush=True)
 
 
 def greedy(peer: Peer) -> NoReturn:
@@ -127,6 +159,19 @@ def malformed(peer: Peer) -> NoReturn:
             sock.recv_multipart()
 
 
+def pushy(peer: Peer) -> NoReturn:
+    """Gives commands that its key may not give."""
+    sock = peer.connected(zmq.DEALER, peer.request)
+    go()
+    number = 0
+    while True:
+        number += 1
+        body = {"request": "bypass", "id": str(number), "is_on": True, "reason": "because", "operator": "nobody"}
+        sock.send(json.dumps(body).encode())
+        while sock.poll(20):
+            sock.recv_multipart()
+
+
 def huge(peer: Peer) -> NoReturn:
     """Sends messages of 100 MB, over and over; the station hangs up, and it comes again."""
     body = bytes(100_000_000)
@@ -150,7 +195,10 @@ def foreign(peer: Peer) -> NoReturn:
         time.sleep(0.01)
 
 
-PEERS = {kind.__name__: kind for kind in (greedy, deaf, stalled, flooding, unlisted, malformed, huge, foreign)}
+PEERS = {kind.__name__: kind for kind in (greedy, deaf, stalled, flooding, unlisted, malformed, huge, pushy, foreign)}
+
+_PR_SET_PDEATHSIG = 1
 
 if __name__ == "__main__":
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # dies with the one who started it, also when stopped
     PEERS[sys.argv[1]](Peer(sys.argv[2], sys.argv[3], sys.argv[4:]))
