@@ -90,9 +90,11 @@ class ModbusSink:
 
     def close(self) -> None:
         """End the server, then the calls under way."""
-        with self._stack:
-            self._loop.call(self._server.close(), _LISTEN_S)
-        self._desk.close()
+        try:
+            with self._stack:
+                self._loop.call(self._server.close(), _LISTEN_S)
+        finally:
+            self._desk.close()
 
     def handle(self, received: Received) -> None:
         """Show one event. Raises as `handle_many`."""
@@ -132,10 +134,10 @@ class ModbusSink:
             RetryableError: what a person must see to.
         """
         del is_heard  # it is not told before the first silence
-        if self._is_heard:
-            self._need_past()
         if not self._server.is_listening:
             self._listen()
+        if self._is_heard:
+            self._need_past()
         problem = self._problem or self._desk.trouble()
         if problem is not None:
             raise RetryableError(problem)

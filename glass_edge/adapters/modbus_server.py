@@ -120,7 +120,7 @@ class ModbusServer:
         return self._server is not None and self._server.is_serving()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = str(writer.get_extra_info("peername", ("nobody",))[0])
+        peer = str((writer.get_extra_info("peername") or ("",))[0])  # none: it left already
         task, transport = asyncio.current_task(), writer.transport
         assert task is not None
         self._connections[task] = transport

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
 from adapters_support import eventually
 
+from glass_edge.adapters import modbus_desk
 from glass_edge.adapters.modbus_bank import RegisterBank
 from glass_edge.adapters.modbus_codec import Coding, Value
 from glass_edge.adapters.modbus_codes import Reason, Result
@@ -293,6 +294,30 @@ def test_after_a_kill_the_stop_has_its_number_and_a_given_answer_is_sent_again(b
     after.until("ack", Result.DONE)
     assert after.calls[0].order == AnswerOrder("stop-1", True, "accepted by the controller")
     after.desk.close()
+
+
+class _Jumping(datetime):
+    """A wall clock that somebody sets back and forth."""
+
+    jump = timedelta()
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return datetime.now(tz) + cls.jump
+
+
+def test_a_clock_that_is_set_changes_neither_age_nor_heartbeat(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(modbus_desk, "datetime", _Jumping)
+    bench.write("stop_enable", 1)
+    bench.turn()
+    bench.desk.offer(view(6, "stop-1"))
+    for second, hours in enumerate((0, 30, -30, 0), start=1):
+        monkeypatch.setattr(_Jumping, "jump", timedelta(hours=hours))
+        bench.turn(1.0)
+        assert bench.value("stop_age_s") == second
+        assert bench.value("heartbeat") == second + 1
+    bench.desk.offer(view(7, "stop-2", age_s=-7200.0))  # a request from the future, as it seems
+    assert bench.value("stop_age_s") == 0
 
 
 def test_a_stop_keeps_its_number_when_the_adapter_was_killed_before_it_kept_the_view(bench: Bench) -> None:
