@@ -119,7 +119,7 @@ def test_a_port_that_is_taken_is_told_and_taken_once_it_is_free(
             assert is_listening(settings)
 
 
-@pytest.mark.parametrize("start", ["oldest", "latest"])
+@pytest.mark.parametrize("start", ["oldest", pytest.param("latest", marks=pytest.mark.slow)])
 def test_what_was_lost_is_made_up_for_by_the_snapshot(short_path: Path, start: str) -> None:
     settings = prepare(short_path)
     settings = settings.model_copy(update={"source": settings.source.model_copy(update={"start": start})})
