@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ from glass_edge.adapters.modbus_map import BY_NAME
 from glass_edge.adapters.station_view import ViewFile
 from glass_edge.cli.main import run
 from glass_edge.config.adapter_modbus import ModbusAdapterSettings
+from glass_edge.config.events import EventSettings, Role
+from glass_edge.events.curve_keys import ClientKeys, allow, make_key_pair, read_pair, read_public
 from glass_edge.events.payloads import Command, RollEnd, StopAck
 from glass_edge.events.publisher import Publisher
 from glass_edge.events.sequencer import Lost
@@ -177,6 +179,48 @@ def test_commands_reach_the_station_and_their_fate_the_controller(short_path: Pa
         until(one, "recipe_result", Result.DONE)
     reason = "by the controller at 127.0.0.1"
     assert loom.done == [("roll", "2025-0117-04"), ("bypass", True, reason), ("recipe", "twill", "2025.3")]
+
+
+def test_over_the_network_the_role_of_the_adapters_key_decides(short_path: Path, port: int) -> None:
+    keys, clients = short_path / "keys", short_path / "clients"
+    station_secret, station_public = make_key_pair(keys, "loom1")
+    secret, public = make_key_pair(keys, "plc")
+    allow(public, clients, Role.OBSERVER)
+    publish, request = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
+    events = EventSettings.model_validate(
+        {
+            "journal": short_path / "journal.db",
+            "publish_endpoint": publish,
+            "request_endpoint": request,
+            "beacon_s": 0.1,
+            "curve": {"server_key": str(station_secret), "allowed_clients": clients},
+        }
+    )
+    settings = settings_of(short_path, port)
+    source = {"publish_endpoint": publish, "request_endpoint": request}
+    settings = settings.model_copy(update={"source": settings.source.model_copy(update=source)})
+    (short_path / "state").mkdir()
+    loom = Loom()
+    with Publisher(events, "loom1", loom), closing(ModbusSink(settings, _client_keys(station_public, secret))) as sink:
+        sink.stands(is_heard=True, is_behind=False)
+        with wire(port) as one:
+            one.write_words(1003, [1, 1])
+            until(one, "bypass_result", Result.REFUSED)
+            assert one.value("bypass_message") == "client plc is observer, and bypass needs the role controller"
+            allow(public, clients, Role.CONTROLLER)
+
+            def is_done() -> bool:  # a station sees another role within a second
+                one.write("bypass_trigger", one.words(1003, 1)[0] + 1)
+                eventually(lambda: one.value("bypass_result") not in (Result.NONE, Result.PENDING), "a result")
+                time.sleep(0.3)
+                return one.value("bypass_result") == Result.DONE
+
+            eventually(is_done, "the bypass")
+    assert loom.done[0] == ("bypass", True, "by the controller at 127.0.0.1")
+
+
+def _client_keys(station: Path, own: Path) -> ClientKeys:
+    return ClientKeys(read_public(station), read_pair(str(own)))
 
 
 def test_without_a_station_a_command_ends_and_says_that_nobody_answered(short_path: Path, port: int) -> None:
