@@ -7,6 +7,7 @@ password is in no message. A certificate is checked as the settings ask.
 
 from __future__ import annotations
 
+import logging
 import math
 import sqlite3
 from collections.abc import Iterator
@@ -18,8 +19,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from glass_edge.adapters.secret import read_secret_text
+from glass_edge.adapters.sink import RetryableError
 from glass_edge.adapters.sql_errors import failure
 from glass_edge.adapters.sql_schema import prepare
+from glass_edge.adapters.sql_watchdog import Watchdog
 from glass_edge.config.adapter_sql import SqlSettings, server_place, sqlite_file
 
 # synchronous_commit = off would call a transaction done that a power cut takes back
@@ -45,11 +48,18 @@ class Database:
 
     def __init__(self, settings: SqlSettings, adapter: str) -> None:
         self._settings = settings
+        self._limit_s = 2 * settings.timeout_s  # the server's own time-out comes first, and says more
         self._engine = _sqlite_engine(settings) if settings.is_sqlite else _server_engine(settings, adapter)
         self._connection: Connection | None = None
+        self._watchdog: Watchdog | None = None
+        for name in ("before_cursor_execute", "commit", "rollback"):
+            event.listen(self._engine, name, self._asks)
 
     def close(self) -> None:
         """Close the connection."""
+        if self._watchdog is not None:
+            self._watchdog.close()
+            self._watchdog = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -68,13 +78,25 @@ class Database:
             with self._connection.begin():
                 yield self._connection
         except (DBAPIError, sqlite3.Error) as error:
+            is_hung = self._watchdog is not None and self._watchdog.has_bitten
             self._drop()
+            if is_hung:
+                raise RetryableError(
+                    f"{self._settings.url}: took a statement and gave no answer for {self._limit_s:g} s; see whether"
+                    " the server or what lies before it hangs"
+                ) from error
             raise failure(self._settings.url, error) from error
+        finally:
+            if self._connection is None:
+                self.close()  # the watchdog of one that could not be used
+            elif self._watchdog is not None:
+                self._watchdog.rest()
 
     def _open(self) -> Connection:
         connection = self._engine.connect()
         try:
             if not self._settings.is_sqlite:
+                self._watchdog = Watchdog(connection.connection.fileno(), self._limit_s)
                 session = {
                     "search_path": f'"{self._settings.schema_name}"',
                     "timeout": f"{math.ceil(self._settings.timeout_s * 1000)}ms",
@@ -84,17 +106,23 @@ class Database:
             with connection.begin():
                 prepare(connection, self._settings)
         except BaseException:
+            connection.invalidate()
             connection.close()
             raise
         return connection
 
+    def _asks(self, *_: object) -> None:
+        if self._watchdog is not None:
+            self._watchdog.feed()
+
     def _drop(self) -> None:
         if self._connection is not None:
             self._connection.invalidate()
-            self.close()
+        self.close()
 
 
 def _server_engine(settings: SqlSettings, adapter: str) -> Engine:
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # what it warns of while it ends is raised as well
     place = server_place(settings.url)
     silent_s = max(2, math.ceil(settings.timeout_s))
     options: dict[str, Any] = {

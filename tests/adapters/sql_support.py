@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Text, cast, select
 
+from glass_edge.adapters.sql import SqlSink
+from glass_edge.adapters.sql_database import Database
 from glass_edge.adapters.sql_tables import events, metadata
+from glass_edge.config.adapter_sql import SqlSettings
 from glass_edge.events.client import Received
 from glass_edge.events.parsing import parse_event
 from glass_edge.events.schema import SCHEMA_VERSION, format_stamp
@@ -305,3 +309,27 @@ def _state(ordered: list[Document], begins: list[int], named: list[Document], op
         "engine_style": None if engine is None else engine["payload"]["style"],
         "engine_version": None if engine is None else engine["payload"]["version"],
     }
+
+
+def sink_of(url: str, **settings: object) -> closing[SqlSink]:
+    return closing(SqlSink(SqlSettings.model_validate({"url": url, "timeout_s": 5} | settings), "test"))
+
+
+def states(*numbers: int, station: str = "loom1") -> list[Received]:
+    """Events of no roll."""
+    return received([document("status", {"state": "Ready"}, station=station, seq=number) for number in numbers])
+
+
+@contextmanager
+def reading(url: str, **settings: object) -> Iterator[Database]:
+    database = Database(SqlSettings.model_validate({"url": url} | settings), "reader")
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def seqs(url: str, **settings: object) -> list[int]:
+    """Numbers of the events that are there."""
+    with reading(url, **settings) as database, database.transaction() as connection:
+        return [row["seq"] for row in stored(connection)["events"]]
