@@ -83,7 +83,7 @@ class Link:
             self._client.drop(with_will=False)
             if isinstance(error, MqttConnectError) and isinstance(error.rc, ReasonCode):
                 raise RetryableError(refused_in(broker, error.rc.value, reason_string(self._client.connack))) from error
-            if isinstance(error, aiomqtt.MqttCodeError):
+            if isinstance(error, aiomqtt.MqttCodeError) or isinstance(error.__context__, ConnectionResetError):
                 raise RetryableError(_closed_at_once(self._login)) from error
             raise RetryableError(connect_problem(broker, error.__context__ or error)) from error
         self._listener = asyncio.create_task(self._listen(), name="mqtt listener")
@@ -216,5 +216,8 @@ class Link:
 
 
 def _closed_at_once(login: Login) -> str:
-    hint = "does it ask for a client certificate?" if login.tls is not None else "does it ask for TLS (mqtts://)?"
-    return f"{login.broker} closed the connection without a word; does it speak MQTT 5 on this port, and {hint}"
+    if login.tls is None:
+        hint = "on this port, and does it ask for TLS (mqtts://)"
+    else:
+        hint = "over TLS on this port, and does it ask for a client certificate"
+    return f"{login.broker} closed the connection without a word; does it speak MQTT 5 {hint}?"

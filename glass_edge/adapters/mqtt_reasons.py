@@ -78,7 +78,8 @@ def connect_problem(broker: str, error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"{broker}: its certificate is not trusted ({error.verify_message}); {_certificate_remedy(error)}"
     if isinstance(error, ssl.SSLError):
-        return f"{broker}: no TLS 1.2 or later came about ({error.reason or error}); does it speak TLS on this port?"
+        reason = getattr(error, "reason", None) or error
+        return f"{broker}: no TLS 1.2 or later came about ({reason}); does it speak TLS on this port?"
     if isinstance(error, socket.gaierror):
         return f"{broker}: its name is not known ({error.strerror}); correct broker, or mend the name service"
     if isinstance(error, TimeoutError):
@@ -122,7 +123,7 @@ def closed(broker: str, code: int, said: str) -> LinkLostError:
         code: reason code of DISCONNECT.
         said: reason string, empty without one.
     """
-    text = _LOST.get(code, f"closed the connection, reason {code:#04x}")
+    text = _LOST.get(code) or _NEVER_TAKEN.get(code) or f"closed the connection, reason {code:#04x}"
     return LinkLostError(f"{broker} {text}{_quoted(said)}", code)
 
 
