@@ -51,19 +51,18 @@ def test_every_topic_matches_the_filter_that_a_birth_gives_for_it_and_no_other(
 def test_every_kind_of_the_reference_has_its_topic() -> None:
     samples = re.findall(r"```json event\n(.*?)\n```", REFERENCE.read_text(encoding="utf-8"))
     told = {event.kind: TOPICS.of_event(event) for event in map(parse_event, samples)}
-    assert told | {"command": "mill/loom1/event/command"} == {
-        "roll.start": "mill/loom1/roll/2025-0117-03/start",
-        "roll.end": "mill/loom1/roll/2025-0117-03/end",
-        "defect.new": "mill/loom1/roll/2025-0117-03/defect/1",
-        "defect.update": "mill/loom1/roll/2025-0117-03/defect/1",
-        "defect.end": "mill/loom1/roll/2025-0117-03/defect/1",
-        "coverage.gap": "mill/loom1/gap",
-        "stop.request": "mill/loom1/stop",
-        "stop.ack": "mill/loom1/stop",
-        "engine.activated": "mill/loom1/event/engine.activated",
-        "status": "mill/loom1/event/status",
-        "command": "mill/loom1/event/command",
+    assert len(told) >= 10
+    own = {
+        "roll.start": "roll/2025-0117-03/start",
+        "roll.end": "roll/2025-0117-03/end",
+        "defect.new": "roll/2025-0117-03/defect/1",
+        "defect.update": "roll/2025-0117-03/defect/1",
+        "defect.end": "roll/2025-0117-03/defect/1",
+        "coverage.gap": "gap",
+        "stop.request": "stop",
+        "stop.ack": "stop",
     }
+    assert told == {kind: f"mill/loom1/{own.get(kind, f'event/{kind}')}" for kind in told}
 
 
 def test_a_kind_of_a_later_schema_has_a_topic_too() -> None:
