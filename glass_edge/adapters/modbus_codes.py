@@ -28,6 +28,9 @@ SHAPE_CODES: Mapping[str, int] = {"warp_line": 1, "weft_line": 2, "block": 3, "p
 CAUSE_CODES: Mapping[str, int] = {"hole": 1, "running": 2, "periodic": 3, "repeat": 4, "dense": 5}
 
 _MISFITS = ("focus", "brightness", "shading", "scale_along", "scale_across", "weave", "cloth")
+_SCORE_DRIFTS = ("score_median", "score_p99", "score_p999")
+_PICTURE_DRIFTS = ("mean_grey", "contrast", "sharpness", "saturated_share", "pitch_along_mm", "pitch_across_mm")
+_DRIFTS = _SCORE_DRIFTS + _PICTURE_DRIFTS
 
 FAULT_CODES: Mapping[str, int] = {
     "fatal": 1,
@@ -39,6 +42,8 @@ FAULT_CODES: Mapping[str, int] = {
     "camera_lost": 14,
     "engine_error": 20,
     "non_finite_scores": 21,
+    "recipe_failed": 22,
+    "recipe_not_kept": 23,
     "no_cloth_found": 30,
     "web_moved": 31,
     "roll_without_cloth": 32,
@@ -47,8 +52,13 @@ FAULT_CODES: Mapping[str, int] = {
     "not_graded": 42,
     "fit_check_late": 50,
     "fit_check_failed": 51,
+    "challenge_due": 52,
+    "challenge_failed": 53,
+    "drift_failed": 54,
     **{f"misfit_{name}": 60 + number for number, name in enumerate(_MISFITS)},
     **{f"misfit_{name}_over": 80 + number for number, name in enumerate(_MISFITS)},
+    **{f"drift_{name}": 100 + number for number, name in enumerate(_DRIFTS)},
+    **{f"drift_{name}_over": 120 + number for number, name in enumerate(_DRIFTS)},
 }
 
 
