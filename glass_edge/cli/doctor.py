@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,15 +32,16 @@ def register(app: typer.Typer) -> None:
 def doctor(
     *,
     config: Annotated[Path | None, typer.Option(help="Station file; without it the box alone is looked at.")] = None,
+    adapter: Annotated[list[Path] | None, typer.Option(help="Adapter file; may be given several times.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> int:
-    """Look at the box and, with a station file, at camera, engine, disks, sockets and keys."""
+    """Look at the box and, with a station file, at camera, engine, disks, sockets and keys; and at adapters."""
     from glass_edge.config.station import load_station
     from glass_edge.service.doctor.finding import Verdict
 
     settings = None if config is None else load_station(config)
     findings: list[Finding] = []
-    for finding in _examine(settings):
+    for finding in _examine(settings, adapter or []):
         findings.append(finding)
         if not as_json:
             _print(finding)
@@ -48,14 +50,23 @@ def doctor(
     return 1 if any(finding.verdict is Verdict.BAD for finding in findings) else 0
 
 
-def _examine(settings: StationSettings | None) -> Iterator[Finding]:
-    from glass_edge.service.doctor import box, network, parts, storage
+def _examine(settings: StationSettings | None, adapters: list[Path]) -> Iterator[Finding]:
+    from glass_edge.cli.doctor_adapter import adapter_findings
+    from glass_edge.service.doctor import box
     from glass_edge.service.doctor.finding import examine
 
     yield from examine("processor", box.processor)
     yield from examine("clock", box.clock)
-    if settings is None:
-        return
+    if settings is not None:
+        yield from _station(settings)
+    for file in adapters:
+        yield from examine("adapter", partial(adapter_findings, file))
+
+
+def _station(settings: StationSettings) -> Iterator[Finding]:
+    from glass_edge.service.doctor import box, network, parts, storage
+    from glass_edge.service.doctor.finding import examine
+
     events, output = settings.events, settings.output
     yield from examine("gpu", lambda: box.gpu(settings.engine))
     yield from examine("engine", lambda: parts.engine(settings.bundle, settings.engine))
