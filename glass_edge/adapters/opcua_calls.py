@@ -18,10 +18,11 @@ from asyncua import ua
 
 from glass_edge.adapters.opcua_build import Nodes, variant_type_of
 from glass_edge.adapters.opcua_commands import DONE, WRONG_ARGUMENT, Commander, Outcome
-from glass_edge.adapters.opcua_guard import Doorman, caller
+from glass_edge.adapters.opcua_guard import Doorman
 from glass_edge.adapters.opcua_nodes import METHODS, NOT_EXECUTABLE, ROOT, VISION_METHODS, Kind
 from glass_edge.adapters.opcua_queries import ResultQuery, find_recipes, find_results
 from glass_edge.adapters.opcua_results import Recipe, ResultState, RollResult
+from glass_edge.adapters.opcua_session import caller
 from glass_edge.adapters.opcua_space import Space, result_variant
 from glass_edge.adapters.opcua_structures import (
     ArgumentError,

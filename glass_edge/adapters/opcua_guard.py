@@ -10,10 +10,7 @@ without encryption open a session even where none is offered. Hence the subclass
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 
 from asyncua import Server, ua
@@ -25,17 +22,10 @@ from asyncua.server.internal_server import InternalServer
 from asyncua.server.internal_session import InternalSession
 from asyncua.server.user_managers import UserManager
 
-from glass_edge.adapters.opcua_trust import CertificateRefusedError, Fault
+from glass_edge.adapters.opcua_session import GuardedSession, Judge, StationUser
 from glass_edge.adapters.opcua_users import Users
 from glass_edge.config.events import Role
 
-_CODES = {
-    Fault.UNTRUSTED: ua.StatusCodes.BadCertificateUntrusted,
-    Fault.TIME: ua.StatusCodes.BadCertificateTimeInvalid,
-    Fault.URI: ua.StatusCodes.BadCertificateUriInvalid,
-    Fault.INVALID: ua.StatusCodes.BadCertificateInvalid,
-}
-_LEAST_PUBLISHING_MS = 50.0
 _MOST_RECEIVED_BYTES = 1 << 20  # chunks have 64 KiB
 _MOST_UNSENT_BYTES = 64 << 20
 _MOST_MESSAGE_BYTES = 16 << 20
@@ -45,24 +35,6 @@ _MOST_QUEUED = 1000
 _SUBSCRIPTIONS_A_CLIENT = 10
 
 _NOBODY = User(role=UserRole.Anonymous)
-
-Judge = Callable[[bytes, str | None], None]
-"""Judges a client's certificate and what it calls itself; raises CertificateRefusedError."""
-
-
-@dataclass
-class StationUser(User):  # type: ignore[misc] # the library is not followed
-    """A user of a session."""
-
-    station_role: Role = Role.OBSERVER
-
-
-_caller: ContextVar[StationUser | None] = ContextVar("caller", default=None)
-
-
-def caller() -> StationUser | None:
-    """Who called the method that runs; None outside of one."""
-    return _caller.get()
 
 
 class Doorman(UserManager):  # type: ignore[misc]
@@ -103,55 +75,6 @@ class Doorman(UserManager):  # type: ignore[misc]
         return None if self._users is None else self._users.role_of(user.name)
 
 
-class _Session(InternalSession):  # type: ignore[misc]
-    """A session of a client."""
-
-    judge: Judge | None = None
-    """None where encryption is off."""
-    _certificate: bytes | None = None
-
-    async def create_session(
-        self, params: ua.CreateSessionParameters, sockname: tuple[str, int] | None = None
-    ) -> ua.CreateSessionResult:
-        if self.judge is not None:
-            self._certificate = params.ClientCertificate or b""
-            await asyncio.to_thread(self._judge, self._certificate, params.ClientDescription.ApplicationUri or "")
-        return await super().create_session(params, sockname)
-
-    def activate_session(
-        self, params: ua.ActivateSessionParameters, peer_certificate: bytes | None
-    ) -> ua.ActivateSessionResult:
-        if self.judge is not None:
-            if not peer_certificate or peer_certificate != self._certificate:
-                raise ServiceError(ua.StatusCodes.BadSecurityChecksFailed)
-            self._judge(peer_certificate, None)
-        return super().activate_session(params, peer_certificate)
-
-    async def create_subscription(
-        self,
-        params: ua.CreateSubscriptionParameters,
-        callback: Any,  # noqa: ANN401
-        request_callback: Any = None,  # noqa: ANN401
-    ) -> ua.CreateSubscriptionResult:
-        params.RequestedPublishingInterval = max(_LEAST_PUBLISHING_MS, params.RequestedPublishingInterval)
-        return await super().create_subscription(params, callback, request_callback)
-
-    async def call(self, params: list[ua.CallMethodRequest]) -> list[ua.CallMethodResult]:
-        token = _caller.set(self.user if isinstance(self.user, StationUser) else None)
-        try:
-            results: list[ua.CallMethodResult] = await super().call(params)
-            return results
-        finally:
-            _caller.reset(token)
-
-    def _judge(self, certificate: bytes, application_uri: str | None) -> None:
-        assert self.judge is not None
-        try:
-            self.judge(certificate, application_uri)
-        except CertificateRefusedError as error:
-            raise ServiceError(_CODES[error.fault]) from error
-
-
 class _InternalServer(InternalServer):  # type: ignore[misc]
     """Hands out guarded sessions, and registers no other servers."""
 
@@ -167,7 +90,7 @@ class _InternalServer(InternalServer):  # type: ignore[misc]
     ) -> InternalSession:
         if not external:
             return super().create_session(name, user, external)
-        session = _Session(self, self.aspace, self.subscription_service, name, user=user, external=True)
+        session = GuardedSession(self, self.aspace, self.subscription_service, name, user=user, external=True)
         session.judge = self._judge
         return session
 
@@ -240,6 +163,9 @@ class GuardedServer(Server):  # type: ignore[misc]
 
     async def stop(self) -> None:
         """Say goodbye and let go of the port; no harm when it never listened."""
+        for transport in self.iserver.asyncio_transports:
+            if transport.get_write_buffer_size():  # who reads nothing is not waited for
+                transport.abort()
         if self._listening is not None:
             await self._listening.stop()
             self._listening = None

@@ -14,7 +14,19 @@ from typing import Any
 import pytest
 from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyAes256Sha256RsaPss, SecurityPolicyBasic256Sha256
-from opcua_support import CLIENT_URI, OWN, PASSWORD, QUICK_HASH, SERVER_URI, Mill, identity, prepare, status, until
+from opcua_support import (
+    CLIENT_URI,
+    OWN,
+    PASSWORD,
+    QUICK_HASH,
+    SERVER_URI,
+    Heard,
+    Mill,
+    identity,
+    prepare,
+    status,
+    until,
+)
 
 from glass_edge.adapters import opcua_certificates, opcua_users
 from glass_edge.adapters.opcua_certificates import make_certificate
@@ -195,6 +207,34 @@ def test_a_user_who_is_changed_or_removed_counts_from_the_next_call_on(
     asyncio.run(work())
     with pytest.raises(ua.uaerrors.BadUserAccessDenied):
         asyncio.run(enter(mill, user="anna"))
+
+
+def test_a_client_reaches_no_subscription_but_its_own(mill: Mill) -> None:
+    async def meddle() -> None:
+        async with mill.client("observer") as victim, mill.client("engineer") as other, mill.client("observer") as same:
+            heard = Heard()
+            subscription = await victim.create_subscription(50, heard)
+            number = victim.get_node(ua.NodeId("VisionSystem.Station.EventNumber", OWN))
+            handle = await subscription.subscribe_data_change(number)
+            foreign, session = subscription.subscription_id, other.uaclient
+            refused = ua.StatusCodes.BadSubscriptionIdInvalid
+            assert [code.value for code in await session.delete_subscriptions([foreign])] == [refused]
+            mode = ua.SetPublishingModeParameters(PublishingEnabled=False, SubscriptionIds=[foreign])
+            assert [code.value for code in await session.set_publishing_mode(mode)] == [refused]
+            items = ua.DeleteMonitoredItemsParameters(SubscriptionId=foreign, MonitoredItemIds=[handle])
+            with pytest.raises(ua.uaerrors.BadSubscriptionIdInvalid):
+                await session.delete_monitored_items(items)
+            take = ua.TransferSubscriptionsParameters(SubscriptionIds=[foreign], SendInitialValues=False)
+            [stolen] = await session.transfer_subscriptions(take)
+            assert stolen.StatusCode.value == refused
+            await until(lambda: heard.values, "the first value")
+            [event] = mill.publisher.emit_all([status(StationState.READY)])
+            path = "VisionSystem.Station.EventNumber"
+            await until(lambda: heard.values[path][-1].Value.Value == event.seq, "the next")
+            [taken] = await same.uaclient.transfer_subscriptions(take)
+            assert taken.StatusCode.is_good()  # the same user, after its connection broke
+
+    asyncio.run(meddle())
 
 
 def test_garbage_and_an_endless_message_cut_the_connection_and_disturb_nobody(mill: Mill) -> None:
