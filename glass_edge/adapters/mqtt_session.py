@@ -12,6 +12,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from glass_edge.adapters.backoff import Backoff
 from glass_edge.adapters.mqtt_client import Login
@@ -113,7 +114,7 @@ class MqttSession:
                 continue
             await link.publish(self._messages.event(received))
             self._done = (event.epoch, event.seq)
-        self._show(view, self._standing)
+        self._show(view, replace(self._standing, is_heard=True))
 
     async def stands(self, standing: Standing) -> None:
         """Show how the adapter stands to its station."""

@@ -306,6 +306,33 @@ def test_a_broken_file_of_the_sessions_is_told_and_mended_while_it_runs(short_pa
             eventually(lambda: offset_seq(short_path) == 1, "the event")
 
 
+def test_the_access_list_of_the_how_to_is_enough(short_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/how-to/connect-mqtt.md").read_text(encoding="utf-8")
+    (block,) = (text for text in page.split("```") if text.lstrip().startswith("# acl:"))
+    acl = short_path / "acl"
+    acl.write_text(block.replace("mill/weaving", "mill"))
+    acl.chmod(0o700)
+    users = password_file(short_path / "users", loom1="p1", mes="p2")
+    secret = short_path / "secret"
+    secret.touch(mode=0o600)
+    secret.write_text("p1")
+    log = Log()
+    mes = ("-u", "mes", "-P", "p2")
+    with (
+        Mosquitto(short_path, f"password_file {users}", f"acl_file {acl}") as broker,
+        Subscriber(broker.port, short_path / "got", "-t", f"{BASE}/#", *mes) as reader,
+        Publisher(ipc_settings(short_path), "loom1") as publisher,
+    ):
+        eventually(lambda: "SUBACK" in broker.log(), "the reader's subscription")
+        with mqtt_adapter(mqtt_settings(short_path, broker.url, user="loom1", password_file=str(secret)), log):
+            events = publisher.emit_all([*roll_drafts("R-1", 1), idle_draft()])
+            eventually(lambda: len(events_of(reader)) == len(events), "all events")
+            publish(broker.port, f"{BASE}/rebirth", "", *mes)
+            eventually(lambda: len(reader.messages(f"{BASE}/birth")) == 2, "a rebirth")
+        eventually(lambda: len(reader.messages(f"{BASE}/death")) == 1, "the end")
+    assert log.lines == []
+
+
 def test_counts_of_the_state_are_right_after_a_restart(short_path: Path) -> None:
     from glass_edge.events.drafts import DraftMaker
     from glass_edge.fabric.defect import DefectPhase
