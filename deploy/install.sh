@@ -83,6 +83,7 @@ install_program() {
     before=$(readlink "$PREFIX/bin" || true)
     ln -s "releases/$release/bin" "$PREFIX/.bin.$$"
     mv -T "$PREFIX/.bin.$$" "$PREFIX/bin"
+    ln -sfn "$PREFIX/bin/glass-edge" "$COMMAND"
     # the one before stays, for what still runs with it and to go back to; older ones go
     for old in "$PREFIX"/releases/*; do
         case "releases/${old##*/}/bin" in
@@ -124,6 +125,7 @@ uninstall() {
     find /etc/systemd/system -type l -name 'glass-edge*' -lname "$LOCAL/*" -delete
     remove_system_files "$LOCAL"
     rm -rf "$PREFIX"
+    rm -f "$COMMAND"
     if [ "$is_purge" = yes ]; then
         rm -rf /etc/glass-edge /var/lib/glass-edge /var/cache/glass-edge /run/glass-edge
         rm -rf /etc/systemd/system/glass-edge*

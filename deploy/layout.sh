@@ -3,6 +3,7 @@
 
 PREFIX=/opt/glass-edge
 LOCAL=/usr/local/lib # what the machine's owner installs; a package's is /usr/lib
+COMMAND=/usr/local/bin/glass-edge
 FIRST_WITH_BACKOFF=254
 
 # Units, the user, and the settings of devices and network.

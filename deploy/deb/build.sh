@@ -63,6 +63,8 @@ rm -rf "$root$release"/bin/activate* "$root$release"/bin/Activate.ps1
 grep -rlI "$root" "$root$release/bin" "$root$release/pyvenv.cfg" | xargs -r sed -i "s#$root##g"
 "$python" -m compileall -q -s "$root" -p / "$root$release/lib"
 ln -s "releases/$version/bin" "$root$PREFIX/bin"
+mkdir -p "$root/usr/bin"
+ln -s "$PREFIX/bin/glass-edge" "$root/usr/bin/glass-edge"
 
 place_system_files "$root/usr/lib"
 place_shared_files "$root$PREFIX/share"

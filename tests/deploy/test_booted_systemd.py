@@ -72,7 +72,7 @@ def test_a_killed_station_comes_back_and_its_journal_goes_on(box: Booted) -> Non
     _eventually_runs(box, STATION)
     assert box.show(STATION, "MainPID") != [pid]
     journal = "/var/lib/glass-edge/sample/events.journal"
-    box.do("runuser", "-u", "glass-edge", "--", "/opt/glass-edge/bin/glass-edge", "events", "verify", journal)
+    box.do("runuser", "-u", "glass-edge", "--", "glass-edge", "events", "verify", journal)
 
 
 def test_a_station_that_hangs_is_ended_and_its_journal_says_where(box: Booted) -> None:
@@ -131,16 +131,18 @@ write_bundle(engines, old.manifest.model_copy(update={"version": "2"}), files)
 
 def test_a_reload_brings_a_newer_engine_or_says_why_not(box: Booted) -> None:
     box.do("systemctl", "start", STATION)
-    (pid,) = box.show(STATION, "MainPID")
-    box.do("/opt/glass-edge/bin/python", "-c", NEW_VERSION)
+    before = box.show(STATION, "MainPID", "NRestarts")
+    box.do(box.do("readlink", "-f", "/opt/glass-edge/bin") + "/python", "-c", NEW_VERSION)
     box.do("systemctl", "reload", STATION)
     assert lines_of(box.tail(), ["demo 2 decides, 1 did before"])
     box.do("cp", "/etc/glass-edge/sample.toml", "/root/sample.toml")
     box.do("sed", "-i", "s/line_rate_hz = 250/line_rate_hz = 200/", "/etc/glass-edge/sample.toml")
     assert box.fails("systemctl", "reload", STATION)
     assert lines_of(box.tail(), ["changed since the station started: camera.line_rate_hz; restart the station"])
-    assert box.show(STATION, "MainPID", "ActiveState", "NRestarts") == [pid, "active", "0"]
+    assert box.show(STATION, "MainPID", "NRestarts") == before
     box.do("cp", "/root/sample.toml", "/etc/glass-edge/sample.toml")
+    box.do("systemctl", "stop", STATION)
+    box.do("rm", "-r", "/opt/glass-edge/share/engines/demo/2", "/var/lib/glass-edge/sample/events.journal.engine.json")
 
 
 def test_a_target_ends_all_that_its_drop_in_names(box: Booted) -> None:
@@ -194,7 +196,8 @@ def test_removal_keeps_data_and_purge_does_not(box: Booted) -> None:
     box.do("systemctl", "enable", TARGET)
     box.do("sh", "/src/deploy/install.sh", "--uninstall")
     assert box.ask("systemctl", "list-units", "--all", "--no-legend", "glass-edge*") == ""
-    assert box.ask("find", "/opt", "/usr/local", "/etc/systemd", "-name", "*glass-edge*", "-not", "-path", "*.d*") == ""
+    left = box.ask("find", "/opt", "/usr/local", "/etc/systemd", "-name", "*glass-edge*").splitlines()
+    assert left == [f"/etc/systemd/system/{TARGET}.d"]  # the drop-in is somebody's own
     box.do("test", "-s", "/var/lib/glass-edge/sample/events.journal")
     box.do("test", "-s", "/etc/glass-edge/sample.toml")
     box.do("sh", "/src/deploy/install.sh", "--uninstall", "--purge")
