@@ -28,10 +28,12 @@ static bool set_all(void *sock, int type, const char *endpoint, const struct cur
                   && set(sock, ZMQ_HEARTBEAT_TTL, 3 * HEARTBEAT_MS)
                   && set(sock, ZMQ_IPV6, strchr(endpoint, '[') != NULL)
                   && zmq_setsockopt(sock, ZMQ_MAXMSGSIZE, &most_bytes, sizeof most_bytes) == 0;
-    if (type == ZMQ_SUB) /* what does not fit into the queue is replayed */
-        is_set = is_set && set(sock, ZMQ_RCVHWM, 10000) && zmq_setsockopt(sock, ZMQ_SUBSCRIBE, "", 0) == 0;
+    /* No bound: libzmq (4.3.5) ends the process when the queue is full while heartbeats fail (its issue 3937). */
+    is_set = is_set && set(sock, ZMQ_RCVHWM, 0);
+    if (type == ZMQ_SUB)
+        is_set = is_set && zmq_setsockopt(sock, ZMQ_SUBSCRIBE, "", 0) == 0;
     else /* a request to a station that is not there is not kept for later */
-        is_set = is_set && set(sock, ZMQ_RCVHWM, 16) && set(sock, ZMQ_IMMEDIATE, 1);
+        is_set = is_set && set(sock, ZMQ_IMMEDIATE, 1);
     if (keys != NULL && strncmp(endpoint, "tcp://", 6) == 0)
         is_set = is_set && set_key(sock, ZMQ_CURVE_SERVERKEY, keys->station_public)
                  && set_key(sock, ZMQ_CURVE_PUBLICKEY, keys->own_public)

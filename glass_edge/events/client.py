@@ -22,7 +22,6 @@ import zmq
 
 from glass_edge.config.events import DEFAULT_HEARTBEAT_S
 from glass_edge.errors import InputError
-from glass_edge.events.curve import use_client_keys
 from glass_edge.events.curve_keys import ClientKeys
 from glass_edge.events.endpoints import endpoint_to_connect
 from glass_edge.events.errors import EpochChangedError, EventFormatError, EventsLostError, JournalRewoundError
@@ -41,9 +40,8 @@ from glass_edge.events.sequencer import (
     Rewound,
     Sequencer,
 )
-from glass_edge.events.socket_options import set_common, set_reconnecting
+from glass_edge.events.subscription import Subscription
 from glass_edge.events.wire import (
-    MAX_REPLY_FRAME_BYTES,
     ErrorCode,
     ErrorReply,
     ReplayReply,
@@ -53,7 +51,6 @@ from glass_edge.events.wire import (
 
 _RETRY_S = 0.1
 _MESSAGES_A_TURN = 256
-_SUBSCRIPTIONS_QUEUED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +65,7 @@ Item: TypeAlias = Received | EpochChanged | Lost
 
 
 class EventClient:
-    """Follows one station; a context manager, used by one thread.
+    """Follows one station; a context manager, used by one thread (with a thread of its own for what is published).
 
     Args:
         publish_endpoint: where the station publishes.
@@ -122,25 +119,18 @@ class EventClient:
 
     def __enter__(self) -> Self:
         self._context = zmq.Context()
-        self._subscriber: zmq.Socket[Any] = self._context.socket(zmq.SUB)
-        set_common(
-            self._subscriber,
-            send_queue=_SUBSCRIPTIONS_QUEUED,
-            receive_queue=self._high_water_mark,
-            max_message_bytes=MAX_REPLY_FRAME_BYTES,
+        self._subscription = Subscription(
+            self._context,
+            self._publish_endpoint,
+            most=self._high_water_mark,
             heartbeat_s=self._heartbeat_s,
+            keys=self._keys,
         )
-        set_reconnecting(self._subscriber)
-        self._subscriber.setsockopt(zmq.SUBSCRIBE, b"")
-        if "[" in self._publish_endpoint:
-            self._subscriber.setsockopt(zmq.IPV6, 1)
-        use_client_keys(self._subscriber, self._publish_endpoint, self._keys)
-        self._subscriber.connect(self._publish_endpoint)
         self._requester = Requester(
             self._context, self._request_endpoint, heartbeat_s=self._heartbeat_s, keys=self._keys
         )
         self._poller = zmq.Poller()
-        self._poller.register(self._subscriber, zmq.POLLIN)
+        self._poller.register(self._subscription.socket, zmq.POLLIN)
         self._poller.register(self._requester.socket, zmq.POLLIN)
         self._take(self._sequencer.begin())
         return self
@@ -153,7 +143,7 @@ class EventClient:
     def close(self) -> None:
         """Close sockets and offset file; no harm when closed already."""
         if self._context is not None:
-            self._subscriber.close()
+            self._subscription.close()
             self._requester.close()
             self._context.term()
             self._context = None
@@ -285,9 +275,8 @@ class EventClient:
 
     def _read_published(self) -> None:
         for _ in range(_MESSAGES_A_TURN):
-            try:
-                frames: list[bytes] = self._subscriber.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
+            frames = self._subscription.receive()
+            if frames is None:
                 return
             try:
                 self._take(self._published(frames))

@@ -18,7 +18,7 @@ from glass_edge.events.curve import use_client_keys
 from glass_edge.events.curve_keys import ClientKeys
 from glass_edge.events.endpoints import endpoint_to_connect
 from glass_edge.events.errors import CommandRefusedError, EventFormatError, NoAnswerError
-from glass_edge.events.socket_options import set_common, set_reconnecting
+from glass_edge.events.socket_options import NO_BOUND, set_common, set_reconnecting
 from glass_edge.events.wire import (
     MAX_REPLY_FRAME_BYTES,
     ErrorReply,
@@ -35,7 +35,6 @@ from glass_edge.events.wire import (
 )
 
 _REQUESTS_QUEUED = 16
-_REPLIES_QUEUED = 16
 
 
 class Requester:
@@ -64,7 +63,7 @@ class Requester:
         set_common(
             self.socket,
             send_queue=_REQUESTS_QUEUED,
-            receive_queue=_REPLIES_QUEUED,
+            receive_queue=NO_BOUND,  # no more replies come than were asked for,
             max_message_bytes=MAX_REPLY_FRAME_BYTES,
             heartbeat_s=heartbeat_s,
         )

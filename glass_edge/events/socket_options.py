@@ -1,8 +1,8 @@
 """What every socket of the event layer has in common.
 
-Promises: queues and messages have a bound; a peer that is gone without a goodbye (power cut, cable, frozen program) is
-noticed: by ZMTP heartbeats (ZMTP 3.1, RFC 37 of ZeroMQ) within three of them, and over tcp by the system's keep-alive
-too, for peers that speak no heartbeats.
+Promises: queues to a peer and messages have a bound; a peer that is gone without a goodbye (power cut, cable, frozen
+program) is noticed: by ZMTP heartbeats (ZMTP 3.1, RFC 37 of ZeroMQ) within three of them, and over tcp by the system's
+keep-alive too, for peers that speak no heartbeats.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import zmq
 
 from glass_edge.config.events import DEFAULT_HEARTBEAT_S, DEFAULT_TCP_KEEPALIVE_S
 
+NO_BOUND = 0
+"""For `receive_queue`."""
 _MISSED_HEARTBEATS = 3
 _KEEPALIVE_PROBES = 3
 _HANDSHAKE_S = 10.0
@@ -33,7 +35,8 @@ def set_common(
     Args:
         sock: the socket.
         send_queue: most messages queued for one peer.
-        receive_queue: most messages queued from one peer.
+        receive_queue: most messages queued from one peer; with heartbeats only `NO_BOUND` is safe (`subscription`),
+            so what is received has to be read on, or its number bounded otherwise.
         max_message_bytes: a peer that sends a longer frame is cut off.
         linger_s: how long closing waits for queued messages, s.
         heartbeat_s: time between two heartbeats, s; a peer silent for three of them is cut off. 0: none.

@@ -17,10 +17,9 @@ from glass_edge.config.events import TCP_PREFIX, EventSettings
 from glass_edge.errors import InputError
 from glass_edge.events.curve import CurveGuard
 from glass_edge.events.endpoints import bind
-from glass_edge.events.socket_options import set_common
+from glass_edge.events.socket_options import NO_BOUND, set_common
 from glass_edge.events.wire import MAX_REQUEST_BYTES
 
-_NO_BOUND = 0
 _REPLIES_QUEUED = 16  # a peer; a reply may have a megabyte, and who does not read them asks again
 _REBIND_S = 10.0
 
@@ -112,7 +111,7 @@ class StationSockets:
             set_common(
                 sock,
                 send_queue=self._settings.high_water_mark if kind == zmq.PUB else _REPLIES_QUEUED,
-                receive_queue=_NO_BOUND,
+                receive_queue=NO_BOUND,
                 max_message_bytes=4 * MAX_REQUEST_BYTES,
                 linger_s=self._settings.linger_s,
                 heartbeat_s=self._settings.heartbeat_s,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,32 @@ def test_a_slow_client_with_short_queues_misses_nothing(short_path: Path) -> Non
         for start in range(2, 5002, 500):  # nobody reads meanwhile: the transport drops most of it
             publisher.emit_all([numbered(number) for number in range(start, start + 500)])
         assert numbers(take(client, 5000)) == list(range(2, 5002))
+
+
+BUSY = """
+import sys, time
+from glass_edge.events.client import EventClient, Received
+
+with EventClient(*sys.argv[1:3], request_timeout_s=0.3, high_water_mark=10, heartbeat_s=0.1) as client:
+    for _ in range(3):
+        time.sleep(1.0)
+        while client.receive(0.1) is not None:
+            pass
+        print("read", flush=True)
+"""
+
+
+def test_a_client_that_is_busy_while_its_queue_is_full_and_its_heartbeats_fail_lives(short_path: Path) -> None:
+    """In a process of its own: libzmq ends it where the full queue is its own."""
+    with Publisher(ipc_settings(short_path), "loom1") as publisher:
+        command = [sys.executable, "-c", BUSY, publisher.publish_endpoint, publisher.request_endpoint]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            time.sleep(0.5)
+            for _ in range(3):
+                publisher.emit_all([numbered(number) for number in range(500)])
+                assert process.stdout.readline() == "read\n"
+            assert process.wait(30) == 0
 
 
 def test_committed_events_do_not_come_again_others_do(short_path: Path) -> None:

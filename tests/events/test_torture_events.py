@@ -83,9 +83,17 @@ class Process:
     @property
     def is_at_work(self) -> bool:
         """It has done something since it was started, so that killing it hits work and not only its start."""
+        self._require_alive()
+        return self._progress() > self._before
+
+    def is_at(self, place: int) -> bool:
+        """It has come so far."""
+        self._require_alive()
+        return self._progress() == place
+
+    def _require_alive(self) -> None:
         assert self.child is not None
         assert self.child.poll() is None, self._log.read_text()
-        return self._progress() > self._before
 
     def kill(self) -> None:
         if self.child is not None:
@@ -194,9 +202,8 @@ def torture(folder: Path, strikes: int, seed: int, network: tuple[str, ...]) -> 
             assert mill.station.child.stdout.readline() == "ready\n"
             mill.station.child.terminate()
             head = int(mill.station.child.stdout.readline())
-            for case in adapters:
-                offset = folder / case.kind / "state/offset.json"
-                eventually(lambda offset=offset: place(offset) == head, f"the last event at {case.kind}", 120)
+            for kind, adapter in mill.adapters.items():
+                eventually(lambda adapter=adapter: adapter.is_at(head), f"the last event at {kind}", 120)
             assert {kind: process.end() for kind, process in mill.adapters.items()} == dict.fromkeys(mill.adapters, 0)
         journal = mill.documents()
         assert [json.loads(text)["seq"] for text in journal] == list(range(1, head + 1))
