@@ -19,7 +19,7 @@ _SERVER = {  # by SQLSTATE, the longest beginning that fits: postgresql.org/docs
     "3F000": "make the schema and its tables (--print-ddl), or set create_tables = true",
     "40": "it is tried again, nothing needs to be done unless this stays",
     "42501": "grant the rights that {page} names",
-    "42P01": "make the missing tables (--print-ddl), or set create_tables = true",
+    "42P01": "make the missing tables (--print-ddl), or grant the rights that {page} names",
     "42": "the tables are not as this program made them; mend them by --print-ddl",
     "53100": "make room on the server's disk",
     "53300": "raise max_connections of the server: each adapter holds one",

@@ -64,13 +64,11 @@ class PostgresServer:
                 shutil.chown(path, self._user)
         (self.folder / "server.pem").chmod(0o600)
         self._run("initdb", "-D", self.data, "-U", "admin", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C")
-        rules = (
-            "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\nhostnossl all all 127.0.0.1/32 trust\n"
-        )
+        rules = "local all all trust\nhostssl all all 127.0.0.0/8 scram-sha-256\n"
         (self.data / "pg_hba.conf").write_text(rules)
         settings = {
             "port": self.port,
-            "listen_addresses": "'127.0.0.1'",
+            "listen_addresses": "'127.0.0.1,127.0.0.2'",
             "unix_socket_directories": f"'{self.folder}'",
             "ssl": "on",
             "ssl_cert_file": f"'{self.folder}/server.pem'",
@@ -130,9 +128,11 @@ class PostgresServer:
             shutil.chown(folder, self._user)
             self.psql(f"CREATE TABLESPACE small LOCATION '{folder}'")
             url = self.make_database("TABLESPACE small")
-            yield url
-            self.psql(f"DROP DATABASE {server_place(url).database} WITH (FORCE)")
-            self.psql("DROP TABLESPACE small")
+            try:
+                yield url
+            finally:
+                self.psql(f"DROP DATABASE {server_place(url).database} WITH (FORCE)")
+                self.psql("DROP TABLESPACE small")
         finally:
             subprocess.run(["umount", "-l", folder], check=True)
 
