@@ -86,6 +86,7 @@ def run(
             settings.output,
             is_simulated=camera.is_simulated,
             challenge=settings.challenge,
+            drift=settings.drift,
             is_logged=is_json(),
         ) as station,
         StationNotes(notifier, stop, stop_takes_s) as notes,

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from glass_edge.config.base import Settings, load_toml
 from glass_edge.config.camera import GenicamCameraSettings, ReplayCameraSettings
 from glass_edge.config.challenge import ChallengeSettings
+from glass_edge.config.drift import DriftSettings
 from glass_edge.config.engine import EngineSettings
 from glass_edge.config.events import EventSettings
 from glass_edge.config.fit_check import FitCheckSettings
@@ -62,6 +63,8 @@ class StationSettings(Settings):
     """Raw lines kept on disk."""
     fit_check: FitCheckSettings = FitCheckSettings()
     """Whether the camera still sees what was calibrated."""
+    drift: DriftSettings = DriftSettings()
+    """Whether good cloth and its picture stay as they were from roll to roll."""
     challenge: ChallengeSettings = ChallengeSettings()
     """How often the station must show that it finds known marks."""
     metrics: MetricsSettings = MetricsSettings()

@@ -128,6 +128,14 @@ class JournalReader:
             )
             return [StoredEvent(*row) for row in rows]
 
+    def newest_of_kind(self, kind: str, limit: int) -> list[StoredEvent]:
+        """The newest `limit` events of `kind`, in order."""
+        with self._guard():
+            rows = self._connection.execute(
+                "SELECT seq, document FROM events WHERE kind = ? ORDER BY seq DESC LIMIT ?", (kind, limit)
+            )
+            return [StoredEvent(*row) for row in rows][::-1]
+
     def first_not_before(self, stamp: datetime, limit: int) -> int:
         """Number of the first of the `limit` oldest events not stamped before `stamp`, else of the one after them."""
         with self._guard(), self._moment():

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from glass_edge.config.challenge import ChallengeSettings
+from glass_edge.config.drift import DriftSettings
 from glass_edge.config.events import EventSettings
 from glass_edge.config.output import OutputSettings
 from glass_edge.engine.base import Engine
@@ -38,6 +39,8 @@ from glass_edge.inspection.sink import Fault, InspectionSink, QuietSink
 from glass_edge.service.bypass import Bypass
 from glass_edge.service.challenge_watch import ChallengeSink, ChallengeWatch
 from glass_edge.service.crops import CropStore
+from glass_edge.service.drift import with_figures
+from glass_edge.service.drift_watch import DriftSink, DriftWatch
 from glass_edge.service.engine_keeper import EngineKeeper
 from glass_edge.service.event_log import EventLog
 from glass_edge.service.event_sink import EventSink
@@ -101,6 +104,7 @@ class Station:
         output: pictures of defects.
         is_simulated: True for replays and simulated looms.
         challenge: how often it must be challenged.
+        drift: how the rolls are compared with each other; None: they are not, and tell no figures.
         is_logged: True: its events are logged too.
     """
 
@@ -112,6 +116,7 @@ class Station:
         *,
         is_simulated: bool,
         challenge: ChallengeSettings | None = None,
+        drift: DriftSettings | None = None,
         is_logged: bool = False,
     ) -> None:
         self.name = name
@@ -123,6 +128,7 @@ class Station:
         self._emit = EventLog(self.publisher.emit) if is_logged else self.publisher.emit
         self._bypass = Bypass()
         self._challenges = ChallengeWatch(challenge or ChallengeSettings())
+        self._drift = None if drift is None else DriftWatch(drift, events.journal)
         self._state: StationState | None = None
         self._in_error = False
         self._running: InspectionPipeline | None = None
@@ -143,6 +149,8 @@ class Station:
             with self.publisher.journal.reader() as reader:
                 self._bypass.is_on = is_bypassed(reader)
                 self._challenges.recall(reader)
+                if self._drift is not None:
+                    self._drift.recall(reader)
             self._crops = CropStore(self.crops_folder, self._output.crops_mb << 20)
             self._tell(StationState.INITIALIZED)
         except BaseException:
@@ -209,7 +217,8 @@ class Station:
                 keeper = EngineKeeper(job, job.recipes, judge, sink.tell)
             keepers = [] if keeper is None else [keeper]
             asking = ChallengeSink(self._challenges, sink.fault)
-            sinks = [*keepers, sink, tally, asking, *self._reporting(job), *watchers]
+            job, figures, charts = self._drifting(job, engine, FanOutSink([sink, tally, *watchers]).fault)
+            sinks = [*keepers, *figures, sink, tally, asking, *self._reporting(job), *watchers, *charts]
             pipeline = make_pipeline(job, engine, FanOutSink(sinks))
             self._tell_engine(job, engine)
             self._tell(StationState.READY)
@@ -293,6 +302,18 @@ class Station:
                 self.publisher.journal.path, self.crops_folder, self._output.folder / "reports", self._tell_no_report
             )
         return [_Reporter(self._reports, job.report_table)]
+
+    def _drifting(
+        self, job: RollJob, engine: Engine, tell: Callable[[Fault], object]
+    ) -> tuple[RollJob, list[InspectionSink], list[InspectionSink]]:
+        """The job with pictures that are measured, who tells a roll's figures before its end, and who judges them."""
+        if self._drift is None:
+            return job, [], []
+        threshold = style_parameters(job.bundle.manifest, engine, job.inspection).threshold_logit
+        measured, figures = with_figures(
+            job, self._drift.settings, self._emit, threshold_logit=threshold, is_simulated=self._is_simulated
+        )
+        return measured, [figures], [DriftSink(self._drift, figures, tell)]
 
     def _tell_no_report(self, problem: str) -> None:
         state = StationState.READY if self._running is None else StationState.CONTINUOUS_EXECUTION
