@@ -1,11 +1,10 @@
 """The OPC UA server of asyncua with its doors locked.
 
-Promises: no session is used without a user who may use it and, where encryption is on, a trusted certificate: that of
-the secure channel itself, not the one a client shows; channels without encryption tell the endpoints and nothing else;
-what a client may make the server hold is bounded; no node can be added; binding the port can be tried again.
+Promises: sessions are those of `opcua_session`; channels without encryption tell the endpoints and nothing else; what a
+client may make the server hold is bounded; no other server can be registered; binding the port can be tried again.
 
-asyncua 2.1 judges the certificate that a client puts into CreateSession, if it puts one there, and lets a channel
-without encryption open a session even where none is offered. Hence the subclasses, and the bound in pyproject.toml.
+asyncua 2.1 opens a session over a channel without encryption even where none is offered, holds what was received
+without a bound, and gives up where its port is taken. Hence the subclasses, and the bound in pyproject.toml.
 """
 
 from __future__ import annotations

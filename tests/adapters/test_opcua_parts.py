@@ -156,7 +156,8 @@ def test_a_certificate_out_of_its_time_is_told_with_the_clock(tmp_path: Path) ->
 
 def test_refused_certificates_are_kept_up_to_a_bound_and_broken_files_are_told(tmp_path: Path) -> None:
     told: list[str] = []
-    trust = TrustList(tmp_path / "trusted", tmp_path / "rejected", told.append)
+    clock = [0.0]
+    trust = TrustList(tmp_path / "trusted", tmp_path / "rejected", told.append, clock=lambda: clock[0])
     path, _ = identity(tmp_path, "a", CLIENT_URI)
     data = path.read_bytes()
     (tmp_path / "trusted/note.txt").write_text("no certificate, and not taken for one")
@@ -169,6 +170,12 @@ def test_refused_certificates_are_kept_up_to_a_bound_and_broken_files_are_told(t
     assert refused.value.fault is Fault.UNTRUSTED
     assert len(list((tmp_path / "rejected").iterdir())) == 20
     assert any("broken.pem" in text for text in told)
+    another = identity(tmp_path, "b", CLIENT_URI)[0].read_bytes()
+    with pytest.raises(CertificateRefusedError, match="was not kept, too many come"):
+        trust.judge(another, CLIENT_URI, now)
+    clock[0] += 1.0
+    with pytest.raises(CertificateRefusedError, match="to trust it, move"):
+        trust.judge(another, CLIENT_URI, now)
     shutil.copy(path, tmp_path / "trusted/plc.crt")
     trust.judge(data, CLIENT_URI, now)
     for uri, at, fault in (
