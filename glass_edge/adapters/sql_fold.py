@@ -252,7 +252,7 @@ def plan(received: Received) -> str:
         Kind.STOP_ACK: "stops",
     }
     table = tables.get(Kind(event.kind)) if event.kind in list(Kind) else None
-    return "would write it to events, " + ("" if table is None else f"{table} ") + "and station_state"
+    return "would write it to events" + ("" if table is None else f", {table}") + " and station_state"
 
 
 def _clean(text: str | None) -> str | None:

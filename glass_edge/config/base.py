@@ -63,7 +63,8 @@ def describe(path: Path, text: str, model: type[Settings], error: ValidationErro
         elif problem["type"] == "missing":
             message = f"{where}: key '{key}' is missing"
         else:
-            message = f"{where}: {key} = {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
+            given = re.sub(r"(://[^/@:]*:)[^/]*@", r"\1...@", repr(problem["input"]))  # the password of a URL stays out
+            message = f"{where}: {key} = {given}: {problem['msg'].removeprefix('Value error, ')}"
         lines.append(message)
     return "\n".join(lines)
 
