@@ -9,14 +9,12 @@ halo hides most of that; how much is left depends on the backbone, and is measur
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
 import numpy as np
 from numpy.typing import NDArray
 
 from glass_edge.engine.base import Engine
 from glass_edge.engine.manifest import PositionProfile
+from glass_edge.engine.wrapped import WrappedEngine
 
 LEAST_TILES = 8
 _STANDARD_ERRORS = 3.0
@@ -79,7 +77,7 @@ def _effect(means: NDArray[np.float64], independent: float) -> NDArray[np.float6
     return np.where(np.abs(effect) > _STANDARD_ERRORS * error, effect, 0.0)
 
 
-class LevelledEngine:
+class LevelledEngine(WrappedEngine):
     """An engine whose logits are less the profile; otherwise the engine it wraps.
 
     Args:
@@ -88,36 +86,10 @@ class LevelledEngine:
     """
 
     def __init__(self, engine: Engine, profile: PositionProfile) -> None:
-        self._engine = engine
+        super().__init__(engine)
         rows, columns = np.array(profile.rows, np.float32), np.array(profile.columns, np.float32)
         self._offsets = rows[:, None] + columns[None, :]
-        self.facts = engine.facts
-        self.tile_height_px = engine.tile_height_px
-        self.tile_width_px = engine.tile_width_px
-        self.channels = engine.channels
-        self.score_stride_px = engine.score_stride_px
-        self.max_batch = engine.max_batch
-        self.depth = engine.depth
-
-    def submit(self, tiles: NDArray[np.uint8]) -> None:
-        """See `Engine.submit`."""
-        self._engine.submit(tiles)
 
     def collect(self) -> NDArray[np.float32]:
         """See `Engine.collect`."""
-        return self._engine.collect() - self._offsets
-
-    def infer(self, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """See `Engine.infer`."""
-        return self._engine.infer(tiles) - self._offsets
-
-    def __enter__(self) -> Self:
-        """See `Engine.__enter__`."""
-        self._engine.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """See `Engine.__exit__`."""
-        self._engine.__exit__(kind, error, trace)
+        return super().collect() - self._offsets
