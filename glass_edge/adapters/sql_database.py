@@ -105,6 +105,8 @@ class Database:
                     connection.execute(_SESSION, session)
             with connection.begin():
                 prepare(connection, self._settings)
+            if self._settings.is_sqlite:  # not before the file is known to be ours: the file keeps it
+                connection.connection.cursor().execute("PRAGMA journal_mode=WAL")
         except BaseException:
             connection.invalidate()
             connection.close()
@@ -156,7 +158,6 @@ def _sqlite_engine(settings: SqlSettings) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: sqlite3.Connection, _: object) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
 
     @event.listens_for(engine, "begin")
