@@ -53,6 +53,14 @@ class FigureChart:
         """Out of control at the last roll."""
         return self.chart is not None and self.chart.is_alarm
 
+    @property
+    def limits(self) -> tuple[float, ...]:
+        """Of single rolls: the lower, where there is one, and the upper; empty without a chart."""
+        if self.chart is None:
+            return ()
+        centre, reach = self.chart.baseline.centre, self.chart.level_reach
+        return (centre - reach, centre + reach) if self.figure.below else (centre + reach,)
+
 
 @dataclass(frozen=True, slots=True)
 class _Roll:
