@@ -23,7 +23,6 @@ from glass_edge.events.reply_budget import ReplyBudget
 from glass_edge.events.request_queue import RequestQueue
 from glass_edge.events.station_sockets import StationSockets
 
-_ANSWERS_A_TURN = 4
 _READ_A_TURN = 1024
 _FLOOD_PAUSE_S = 1.0
 _TELL_S = 60.0
@@ -60,7 +59,9 @@ class RequestService:
         self._poller.register(self._socket(), zmq.POLLIN)
 
     def turn(self) -> float | None:
-        """Read what is there and answer some; time until the next turn is due, s, None when only a request makes it so.
+        """Read what is there and answer one; time until the next turn is due, s, None when only a request makes it so.
+
+        One, since a replay may take milliseconds, and events wait for no more of them than that.
 
         Raises:
             JournalError: the journal cannot be read.
@@ -102,15 +103,14 @@ class RequestService:
                 return
 
     def _answer(self, sock: zmq.Socket[Any]) -> None:
-        for _ in range(_ANSWERS_A_TURN):
-            if self._budget.wait_s(time.monotonic()) or (frames := self._queue.take()) is None:
-                return
-            *route, body = frames  # the route back: identity, and the empty frame of a REQ peer
-            answer = self._publication.answer(body.bytes, partial(self._askers.who, body))
-            reply = [*(frame.bytes for frame in route), *answer]
-            self._budget.spend(sum(len(frame) for frame in reply))
-            with contextlib.suppress(zmq.Again):  # the peer does not read its replies; it will ask again
-                sock.send_multipart(reply, zmq.NOBLOCK)
+        if self._budget.wait_s(time.monotonic()) or (frames := self._queue.take()) is None:
+            return
+        *route, body = frames  # the route back: identity, and the empty frame of a REQ peer
+        answer = self._publication.answer(body.bytes, partial(self._askers.who, body))
+        reply = [*(frame.bytes for frame in route), *answer]
+        self._budget.spend(sum(len(frame) for frame in reply))
+        with contextlib.suppress(zmq.Again):  # the peer does not read its replies; it will ask again
+            sock.send_multipart(reply, zmq.NOBLOCK)
 
     def _hang_up(self, now_s: float) -> None:
         self._poller.unregister(self._socket())

@@ -89,8 +89,11 @@ class Process:
     def come_to(self, last: int) -> None:
         """Wait until it has come so far; however slow the disk is, it has to move."""
         while (now := self._progress()) != last:
-            eventually(lambda now=now: self._progress() != now, f"an event after {now} of {last}", 60.0)
-            self._require_alive()
+            eventually(lambda now=now: self._has_moved(now), f"an event after {now} of {last}", 60.0)
+
+    def _has_moved(self, before: int) -> bool:
+        self._require_alive()
+        return self._progress() != before
 
     def _require_alive(self) -> None:
         assert self.child is not None
