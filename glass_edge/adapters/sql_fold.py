@@ -7,23 +7,17 @@ is touched. Kinds of a later schema change nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
 
-from glass_edge.adapters.sink import PermanentError
-from glass_edge.events.client import Received
+from glass_edge.adapters.sql_values import NO_ACK, Row, ack_row, clean, storable
 from glass_edge.events.payloads import (
     CoverageGap,
     DefectPayload,
-    EngineActivated,
     RollEnd,
     RollStart,
-    Status,
     StopAck,
     StopRequest,
 )
-from glass_edge.events.schema import DEFECT_KINDS, Event, Kind
-
-Row: TypeAlias = dict[str, Any]
+from glass_edge.events.schema import Event, Kind
 
 _DEFECT_FIELDS = {
     *("defect_id", "shape", "along_mm", "across_mm", "width_mm", "length_mm", "area_mm2", "peak_score", "mean_score"),
@@ -40,9 +34,6 @@ _GAP_FIELDS = {"first_line", "end_line", "along_mm", "length_m", "reason", "deta
 _STOP_FIELDS = {"request_id", "cause", "reason", "defect_id", "along_mm", "across_mm", "period_mm"}
 _NO_START: Row = dict.fromkeys(("started_utc", *sorted(_START_FIELDS)))
 _NO_END: Row = dict.fromkeys(("ended_utc", "end_seq", *sorted(_END_FIELDS), "grade_reasons", "grade_remarks"))
-NO_ACK: Row = dict.fromkeys(("ack_seq", "ack_utc", "accepted", "ack_source", "ack_detail"))
-"""The columns of a stop request that waits."""
-_LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +81,19 @@ class Fold:
         roll = self._roll_of(event)
         payload = event.payload
         place = {"station": event.station, "epoch": event.epoch}
-        on_roll = {"roll_first_seq": None if roll is None else roll.first_seq, "roll_id": _clean(event.roll_id)}
+        on_roll = {"roll_first_seq": None if roll is None else roll.first_seq, "roll_id": clean(event.roll_id)}
         told = {"seq": event.seq, "stamp_utc": event.stamp_utc}
         if isinstance(payload, DefectPayload) and roll is not None:
             self._defect(event, payload, place | on_roll, is_open=roll.is_open)
         elif isinstance(payload, RollEnd) and roll is not None:
             self._end(event, payload, roll)
         elif isinstance(payload, CoverageGap):
-            self.gaps.append(_storable(place | told | on_roll | payload.model_dump(include=_GAP_FIELDS)))
+            self.gaps.append(storable(place | told | on_roll | payload.model_dump(include=_GAP_FIELDS)))
         elif isinstance(payload, StopRequest):
             fields = payload.model_dump(include=_STOP_FIELDS)
-            self.stops.append(_storable(place | told | on_roll | NO_ACK | fields))
+            self.stops.append(storable(place | told | on_roll | NO_ACK | fields))
         elif isinstance(payload, StopAck):
-            self._answer(_storable(place | ack_row(event, payload)))
+            self._answer(storable(place | ack_row(event, payload)))
 
     def close(self) -> None:
         """The station went on elsewhere: the newest roll is no longer open."""
@@ -120,15 +111,15 @@ class Fold:
         """The roll an event belongs to, which begins with it when it is of no roll that is there."""
         if event.roll_id is None:
             return None
-        name = str(_clean(event.roll_id))
+        name = str(clean(event.roll_id))
         if self.roll is not None and self.roll.roll_id == name and event.kind != Kind.ROLL_START:
             return self.roll
         self.close()
-        self.roll = RollPlace(event.seq, name, _clean(event.style), is_open=True)
+        self.roll = RollPlace(event.seq, name, clean(event.style), is_open=True)
         start = _NO_START
         if isinstance(event.payload, RollStart):
             start = {"started_utc": event.stamp_utc} | event.payload.model_dump(include=_START_FIELDS)
-        self.rolls[event.seq] = _storable(
+        self.rolls[event.seq] = storable(
             {
                 "station": event.station,
                 "epoch": event.epoch,
@@ -145,7 +136,7 @@ class Fold:
         return self.roll
 
     def _end(self, event: Event, payload: RollEnd, roll: RollPlace) -> None:
-        row = _storable(
+        row = storable(
             {
                 "ended_utc": event.stamp_utc,
                 "end_seq": event.seq,
@@ -172,7 +163,7 @@ class Fold:
             "is_open": is_open and event.kind != Kind.DEFECT_END,
             **payload.model_dump(include=_DEFECT_FIELDS),
         }
-        self.defects[key] = _storable(row)
+        self.defects[key] = storable(row)
 
     def _answer(self, ack: Row) -> None:
         """The first answer to the newest request of that name."""
@@ -182,88 +173,3 @@ class Fold:
                     stop.update((name, ack[name]) for name in NO_ACK)
                 return
         self.acks.append(ack)
-
-
-def ack_row(event: Event, ack: StopAck) -> Row:
-    """The columns that an answer fills, and the request it names."""
-    return {
-        "request_id": _clean(ack.request_id),
-        "ack_seq": event.seq,
-        "ack_utc": event.stamp_utc,
-        "accepted": ack.accepted,
-        "ack_source": _clean(ack.source),
-        "ack_detail": _clean(ack.detail),
-    }
-
-
-def event_row(received: Received) -> Row:
-    """The row of the table of events.
-
-    Raises:
-        PermanentError: a number of it is beyond 64 bits.
-    """
-    event = received.event
-    return _storable(
-        {
-            "station": event.station,
-            "epoch": event.epoch,
-            "seq": event.seq,
-            "kind": event.kind,
-            "stamp_utc": event.stamp_utc,
-            "roll_id": event.roll_id,
-            "style": event.style,
-            "is_simulated": event.is_simulated,
-            "is_partial": event.is_partial,
-            "document": received.document,
-        }
-    )
-
-
-def state_before(station: str, epoch: str) -> Row:
-    """The state of a station of whose epoch no event was taken."""
-    fields = ("stamp_utc", "is_simulated", "roll_first_seq", "roll_id", "style", "status_utc", "state", "fault_code")
-    more = ("message", "roll_m", "web_m_per_min", "is_bypassed", "engine_style", "engine_version")
-    numbers = {"seq": 0, "status_seq": 0, "engine_seq": 0, "is_roll_open": False}
-    return {"station": station, "epoch": epoch, **numbers, **dict.fromkeys((*fields, *more))}
-
-
-def state_after(state: Row, event: Event) -> Row:
-    """The state once `event` is known, whichever came before; but for the roll, which `Fold` tells."""
-    payload, changes = event.payload, {}
-    if event.seq > state["seq"]:
-        changes = {"seq": event.seq, "stamp_utc": event.stamp_utc, "is_simulated": event.is_simulated}
-    if isinstance(payload, Status) and event.seq > state["status_seq"]:
-        fields = {"state", "fault_code", "message", "roll_m", "web_m_per_min", "is_bypassed"}
-        changes |= {"status_seq": event.seq, "status_utc": event.stamp_utc, **payload.model_dump(include=fields)}
-    if isinstance(payload, EngineActivated) and event.seq > state["engine_seq"]:
-        changes |= {"engine_seq": event.seq, "engine_style": payload.style, "engine_version": payload.version}
-    return state | _storable(changes)
-
-
-def plan(received: Received) -> str:
-    """What `SqlSink` would do with an event."""
-    event = received.event
-    tables = {
-        Kind.ROLL_START: "rolls",
-        Kind.ROLL_END: "rolls",
-        **dict.fromkeys(DEFECT_KINDS, "defects"),
-        Kind.COVERAGE_GAP: "gaps",
-        Kind.STOP_REQUEST: "stops",
-        Kind.STOP_ACK: "stops",
-    }
-    table = tables.get(Kind(event.kind)) if event.kind in list(Kind) else None
-    return "would write it to events" + ("" if table is None else f", {table}") + " and station_state"
-
-
-def _clean(text: str | None) -> str | None:
-    """Text as a database can keep it: PostgreSQL knows no NUL."""
-    return None if text is None else text.replace("\0", "\ufffd")
-
-
-def _storable(row: Row) -> Row:
-    for name, value in row.items():
-        if isinstance(value, int) and not -_LARGEST <= value <= _LARGEST:
-            raise PermanentError(f"{name} = {value} is beyond 64 bits, no database can keep it")
-    return {
-        name: _clean(value) if isinstance(value, str) and name != "document" else value for name, value in row.items()
-    }

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, Text, cast, delete, select, true, update
 
-from glass_edge.adapters.sql_fold import NO_ACK, Fold, ack_row
+from glass_edge.adapters.sql_fold import Fold
 from glass_edge.adapters.sql_rows import JournalKey, answer, write_fold
 from glass_edge.adapters.sql_tables import defects, events, gaps, rolls, stops
+from glass_edge.adapters.sql_values import NO_ACK, ack_row
 from glass_edge.events.parsing import parse_event
 from glass_edge.events.payloads import StopAck
 from glass_edge.events.schema import Event, Kind

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, Table, and_, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from glass_edge.adapters.sql_fold import NO_ACK, Fold, Row
+from glass_edge.adapters.sql_fold import Fold
 from glass_edge.adapters.sql_tables import defects, events, gaps, rolls, stops
+from glass_edge.adapters.sql_values import NO_ACK, Row
 
 _KEPT = {"found_seq", "found_utc"}  # of a defect that was known before
 

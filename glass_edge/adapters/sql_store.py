@@ -13,10 +13,12 @@ from itertools import groupby
 from sqlalchemy import Connection, Text, cast, insert, select, update
 
 from glass_edge.adapters.sink import RetryableError
-from glass_edge.adapters.sql_fold import Fold, RollPlace, Row, event_row, state_after, state_before
+from glass_edge.adapters.sql_fold import Fold, RollPlace
 from glass_edge.adapters.sql_refold import refold
 from glass_edge.adapters.sql_rows import JournalKey, insert_missing, write_fold
+from glass_edge.adapters.sql_state import state_after, state_before
 from glass_edge.adapters.sql_tables import defects, events, rolls, station_state
+from glass_edge.adapters.sql_values import Row, event_row
 from glass_edge.events.client import Received
 
 

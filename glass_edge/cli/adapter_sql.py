@@ -19,7 +19,7 @@ PrintDdlOption = Annotated[
 def sql(*, config: ConfigOption, dry_run: DryRunOption = False, print_ddl: PrintDdlOption = False) -> None:
     """Write each event to an SQL database, PostgreSQL or SQLite."""
     from glass_edge.adapters.sql_extra import require_extra
-    from glass_edge.adapters.sql_fold import plan
+    from glass_edge.adapters.sql_plan import plan
     from glass_edge.config.adapter_sql import load_sql_adapter
 
     settings = load_sql_adapter(config)

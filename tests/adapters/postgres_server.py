@@ -44,12 +44,16 @@ def _user() -> str | None:
 class PostgresServer:
     """A server with the superuser `admin`, and the role `mill` that logs in by PASSWORD; a context manager.
 
+    Args:
+        settings: of the server, in the place of those of the tests.
+
     Attributes:
         folder: where it lives; its Unix socket is there.
         port: on 127.0.0.1, with TLS by a certificate of `folder / "ca.pem"`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: object) -> None:
+        self._settings = settings
         self.folder = Path(tempfile.mkdtemp(prefix="ge-pg-"))
         self.port = free_port()
         self.data = self.folder / "data"
@@ -78,7 +82,7 @@ class PostgresServer:
             "lc_messages": "'C'",
             "fsync": "off",  # the machine keeps running: what a killed server has handed to it is there
             "synchronous_commit": "off",  # but this loses what was committed last when the server is killed
-        }
+        } | self._settings
         with (self.data / "postgresql.auto.conf").open("a") as stream:
             stream.writelines(f"{name} = {value}\n" for name, value in settings.items())
         self.start()
