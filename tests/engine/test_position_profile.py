@@ -69,15 +69,18 @@ class FixedEngine:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self._batches: list[int] = []
 
     def submit(self, tiles: np.ndarray) -> None:
         self.calls.append(f"submit {len(tiles)}")
+        self._batches.append(len(tiles))
 
     def collect(self) -> np.ndarray:
-        return np.ones((1, *SHAPE), np.float32)
+        return np.ones((self._batches.pop(0), *SHAPE), np.float32)
 
     def infer(self, tiles: np.ndarray) -> np.ndarray:
-        return np.ones((len(tiles), *SHAPE), np.float32)
+        self.submit(tiles)
+        return self.collect()
 
     def __enter__(self) -> FixedEngine:
         self.calls.append("enter")
@@ -103,7 +106,7 @@ def test_a_levelled_engine_is_the_engine_less_the_profile() -> None:
         np.testing.assert_array_equal(levelled.collect()[0], expected)
         np.testing.assert_array_equal(levelled.infer(np.zeros((2, 128, 192, 1), np.uint8))[1], expected)
         assert (levelled.tile_width_px, levelled.max_batch, levelled.facts.runtime) == (192, 2, "numpy")
-    assert engine.calls == ["enter", "submit 1", "exit"]
+    assert engine.calls == ["enter", "submit 1", "submit 2", "exit"]
 
 
 def test_a_profile_of_another_tile_is_refused() -> None:
