@@ -63,7 +63,7 @@ class Requester:
         set_common(
             self.socket,
             send_queue=_REQUESTS_QUEUED,
-            receive_queue=NO_BOUND,  # no more replies come than were asked for,
+            receive_queue=NO_BOUND,  # no more replies come than were asked for
             max_message_bytes=MAX_REPLY_FRAME_BYTES,
             heartbeat_s=heartbeat_s,
         )
