@@ -69,6 +69,17 @@ check_wheels() {
         refuse "$wheels: holds no glass_edge-*.whl; make the wheels: pip wheel --wheel-dir DIR '.[EXTRAS]'"
 }
 
+# The library of GenICam is linked with Python's own, which Debian packages apart.
+check_genicam() {
+    case ",$extras," in *,genicam,*) ;; *) return 0 ;; esac
+    "$1" -c 'import genicam.gentl' 2>/dev/null && return 0
+    refuse "genicam cannot be loaded: $("$1" -c 'import genicam.gentl' 2>&1 | tail -n 1); $(genicam_remedy)"
+}
+
+genicam_remedy() {
+    "$python" -c 'import sys; print("apt install libpython%d.%d" % sys.version_info[:2])'
+}
+
 # A virtual environment beside the one in use, which takes over by one rename when it is whole.
 install_program() {
     release=$(date -u +%Y%m%dT%H%M%SZ)
@@ -79,6 +90,7 @@ install_program() {
     "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-index --find-links "$wheels" \
         "glass-edge${extras:+[$extras]}"
     "$folder/bin/glass-edge" --version >/dev/null
+    check_genicam "$folder/bin/python"
     trap - EXIT
     before=$(readlink "$PREFIX/bin" || true)
     ln -s "releases/$release/bin" "$PREFIX/.bin.$$"

@@ -71,6 +71,10 @@ place_shared_files "$root$PREFIX/share"
 install -m 0644 -t "$root$PREFIX/share" "$here/systemd/restart-backoff.conf"
 place_samples "$root/etc/glass-edge"
 
+depends=$(basename "$python")
+# the library of GenICam is linked with Python's own, which Debian packages apart
+case ",$extras," in *,genicam,*) depends="$depends, lib$depends" ;; esac
+
 mkdir "$root/DEBIAN"
 for script in postinst prerm postrm; do
     install -m 0755 "$here/deb/$script" "$root/DEBIAN/$script"
@@ -82,7 +86,7 @@ Version: $version
 Architecture: $architecture
 Maintainer: ${DEBFULLNAME:-glass_edge} <${DEBEMAIL:-root@localhost}>
 Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f1)
-Depends: $(basename "$python"), systemd (>= 252)
+Depends: $depends, systemd (>= 252)
 Section: science
 Priority: optional
 Description: fabric inspection at the loom

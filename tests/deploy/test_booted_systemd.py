@@ -163,12 +163,25 @@ def test_a_target_ends_all_that_its_drop_in_names(box: Booted) -> None:
     box.do("test", "-d", "/run/glass-edge")
 
 
-def test_what_is_wrong_is_not_tried_for_ever(box: Booted) -> None:
+def test_what_may_come_back_is_tried_again_and_what_cannot_is_left(box: Booted) -> None:
     assert box.fails("systemctl", "start", "glass-edge@absent")
     assert lines_of(box.tail(), ["Assertion failed", "glass-edge@absent"])
+    wrong = "glass-edge-adapter@wrong"
     box.do("sh", "-c", "echo 'adapter = 7' > /etc/glass-edge/adapters/wrong.toml")
-    assert box.fails("systemctl", "start", "glass-edge-adapter@wrong")
-    assert box.show("glass-edge-adapter@wrong", "NRestarts", "ExecMainStatus") == ["0", "2"]
+    assert box.fails("systemctl", "start", wrong)
+    assert box.show(wrong, "ExecMainStatus") == ["2"]
+    assert lines_of(box.tail(), ["wrong.toml: one of the tables [files], "])
+    box.eventually(lambda: int(box.show(wrong, "NRestarts")[0]) >= 2, "tries", 60)
+    box.do("systemctl", "stop", wrong)
+    folder = "/run/systemd/system/glass-edge-adapter@broken.service.d"
+    box.do("mkdir", "-p", folder)
+    box.do("sh", "-c", f"printf '[Service]\\nExecStart=\\nExecStart=/opt/absent run\\n' > {folder}/x.conf")
+    box.do("cp", "/etc/glass-edge/adapters/sample-files.toml", "/etc/glass-edge/adapters/broken.toml")
+    box.do("systemctl", "daemon-reload")
+    assert box.fails("systemctl", "start", "glass-edge-adapter@broken")
+    box.eventually(lambda: box.show("glass-edge-adapter@broken", "ActiveState") == ["failed"], "the start limit", 60)
+    assert lines_of(box.tail(), ["glass-edge-adapter@broken", "Start request repeated too quickly"])
+    box.do("rm", "-r", folder)
 
 
 def test_devices_and_kernel_get_their_settings(box: Booted) -> None:
