@@ -2,7 +2,8 @@
 
 Promises: an engine of the style that decides takes over as soon as it can, one of another style where the next roll
 begins, for a roll is of one style; at most one waits for a roll, and the newest offer counts; whoever is given an
-engine back, closes it. It may be asked from any thread.
+engine back, closes it; where the engine that decides fails again and again, its station is asked for another one. It
+may be asked from any thread.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass
+from typing import Protocol
 
 from glass_edge.engine.base import Engine
 from glass_edge.fabric.geometry import ClothSpan
@@ -46,12 +48,25 @@ class EngineChange:
     ends_roll: bool
 
 
+class EngineHelp(Protocol):
+    """Who has engines besides those that decide. Called in the inference thread, so it must be quick."""
+
+    def rescue(self, problem: str) -> bool:
+        """The engine that decides failed several times in a row; True: another one is on its way."""
+
+    def keep(self, engine: Engine, successor: ReadyEngine) -> bool:
+        """`successor` has taken over; True: whoever is asked keeps `engine`, and closes it."""
+
+
 class EngineChanges:
     """Changes of one run.
 
     Args:
         rolls: changes of the roll, of which some bring an engine.
         style: of the engine that the run begins with.
+
+    Attributes:
+        help: who helps when the engine fails; None: nobody.
     """
 
     def __init__(self, rolls: RollChanges, style: str = "") -> None:
@@ -61,6 +76,7 @@ class EngineChanges:
         self._due: deque[EngineChange] = deque()
         self._for_roll: ReadyEngine | None = None
         self._is_closed = False
+        self.help: EngineHelp | None = None
 
     def offer(self, ready: ReadyEngine) -> ReadyEngine | None:
         """Let an engine take over; returns one that will not: one that waited for a roll, or `ready` when the run has
@@ -75,6 +91,26 @@ class EngineChanges:
             else:
                 self._for_roll = ready
         return waited
+
+    def fall_back(self, ready: ReadyEngine) -> bool:
+        """Let an engine of the style that decides take over from one that fails; False: it will not, because the run
+        has ended, or another engine will take over or has. One that waits for a roll goes on waiting.
+        """
+        with self._lock:
+            if self._is_closed or self._due or ready.active.parameters.style != self._style:
+                return False
+            self._due.append(EngineChange(0, ready, ends_roll=False))
+        return True
+
+    def rescue(self, problem: str) -> bool:
+        """The engine that decides failed several times in a row: whether another one will take over."""
+        with self._lock:
+            is_due = bool(self._due)
+        return is_due or (self.help is not None and self.help.rescue(problem))
+
+    def keep(self, engine: Engine, successor: ReadyEngine) -> bool:
+        """Whether somebody keeps an engine from which another has taken over."""
+        return self.help is not None and self.help.keep(engine, successor)
 
     def withdraw(self) -> ReadyEngine | None:
         """The engine that waited for a roll, which waits no more."""

@@ -342,7 +342,10 @@ class InferenceStage:
             self._outbox.put(Fault(reason.value, f"{where} were not inspected: {problem}"))
             self._miss(MissedLines(result.first_line, result.end_line, reason, problem))
             if self._failures_in_a_row >= self._settings.engine_failures_to_stop:
-                raise EngineError(f"the engine failed {self._failures_in_a_row} times in a row, last: {problem}")
+                told = f"the engine failed {self._failures_in_a_row} times in a row, last: {problem}"
+                if not self._changes.rescue(told):
+                    raise EngineError(told)
+                self._failures_in_a_row = 0  # asked again after as many more
 
     def _miss_between(self, missed: MissedLines) -> None:
         """Lines between two segments; an engine that is due within them takes over there."""

@@ -1,7 +1,7 @@
 """The engine that scores, and the one that is about to take over.
 
-Promises: nobody waits for an engine: it comes ready, and the one before is closed in a thread of its own; whatever
-happens, `close` leaves none open.
+Promises: nobody waits for an engine: it comes ready, and the one before is closed in a thread of its own, or kept by
+who brought its successor; whatever happens, `close` leaves none open that nobody keeps.
 """
 
 from __future__ import annotations
@@ -85,9 +85,10 @@ class Scoring:
         self.scorer = (
             self._scorer_of(ready.engine, ready.active.parameters.halo_px) if handover is None else handover.new
         )
-        closing = threading.Thread(target=self._close, args=(before,), name="engine-close", daemon=True)
-        closing.start()
-        self._closing = [thread for thread in self._closing if thread.is_alive()] + [closing]
+        if not self._changes.keep(before, ready):
+            closing = threading.Thread(target=self._close, args=(before,), name="engine-close", daemon=True)
+            closing.start()
+            self._closing = [thread for thread in self._closing if thread.is_alive()] + [closing]
         return change
 
     def close(self) -> None:

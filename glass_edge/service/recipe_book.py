@@ -14,6 +14,7 @@ from glass_edge.config.station import StationSettings
 from glass_edge.engine.bundle import Bundle, load_manifest, version_folders
 from glass_edge.errors import InputError
 from glass_edge.service.engine_memory import EngineMemory
+from glass_edge.service.engine_slots import EngineName
 from glass_edge.service.roll_judge import JudgeRules
 
 Follow = Callable[[str], Callable[[], None]]
@@ -47,8 +48,9 @@ class RecipeBook:
         entry = self.entries.get(style)
         return None if entry is None else entry.look
 
-    def find(self, style: str, version: str | None) -> Bundle:
-        """The engine of a style, the newest without a version; its files are not verified yet (`load_manifest`).
+    def find(self, style: str, version: str | None, memory: EngineMemory | None = None) -> Bundle:
+        """The engine of a style, without a version the newest that was not given up as `memory` has it; its files are
+        not verified yet (`load_manifest`).
 
         Raises:
             InputError: no such style or version, named with those there are; or the bundle is wrong.
@@ -65,14 +67,17 @@ class RecipeBook:
             if not named:
                 versions = _listed(folder.name for folder in folders)
                 raise InputError(f"{entry.bundle}: style '{style}' has no version '{version}'; there is {versions}")
-            folders = named
-        bundle = load_manifest(folders[-1])
-        if bundle.manifest.style != style:
-            raise InputError(
-                f"{bundle.folder}: an engine of style '{bundle.manifest.style}', and [recipes] of the station file "
-                f"gives it for '{style}'; name the style as its engine does"
-            )
-        return bundle
+            folders, memory = named, None
+        for folder in reversed(folders):
+            bundle = load_manifest(folder)
+            if bundle.manifest.style != style:
+                raise InputError(
+                    f"{bundle.folder}: an engine of style '{bundle.manifest.style}', and [recipes] of the station file "
+                    f"gives it for '{style}'; name the style as its engine does"
+                )
+            if memory is None or memory.refusal(EngineName.of(bundle)) is None:
+                return bundle
+        raise InputError(f"{entry.bundle}: every version of style '{style}' was given up; ask for one by its version")
 
 
 @dataclass(frozen=True, slots=True)

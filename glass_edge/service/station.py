@@ -42,6 +42,8 @@ from glass_edge.service.crops import CropStore
 from glass_edge.service.drift import with_figures
 from glass_edge.service.drift_watch import DriftSink, DriftWatch
 from glass_edge.service.engine_keeper import EngineKeeper
+from glass_edge.service.engine_slots import EngineName
+from glass_edge.service.engine_trial import attended, trial_s
 from glass_edge.service.event_log import EventLog
 from glass_edge.service.event_sink import EventSink
 from glass_edge.service.fan_out import FanOutSink
@@ -197,7 +199,21 @@ class Station:
             InputError: the parts do not fit each other. GlassEdgeError: a part failed.
         """
         check_job(job)
-        engine = job.open_engine(job.bundle)
+        memory = None if job.recipes is None else job.recipes.memory
+        with attended(memory, EngineName.of(job.bundle), trial_s(job.engine)) as beginning:
+            engine = job.open_engine(job.bundle)
+            beginning.is_opened = True
+            return self._inspect(job, engine, watchers, stop, turned)
+
+    def _inspect(
+        self,
+        job: RollJob,
+        engine: Engine,
+        watchers: Sequence[InspectionSink],
+        stop: StopRequest | None,
+        turned: Turned | None,
+    ) -> RollReport:
+        """`inspect`, with the engine of the job opened."""
         judge = RollJudge(job.judge, job.scale)
         keeper = None
         try:
@@ -214,7 +230,7 @@ class Station:
             )
             tally = _Tally()
             if job.recipes is not None:
-                keeper = EngineKeeper(job, job.recipes, judge, sink.tell)
+                keeper = EngineKeeper(job, engine, job.recipes, judge, sink.tell)
             keepers = [] if keeper is None else [keeper]
             asking = ChallengeSink(self._challenges, sink.fault)
             job, figures, charts = self._drifting(job, engine, FanOutSink([sink, tally, *watchers]).fault)

@@ -16,12 +16,15 @@ from station_support import glass_edge, journal_events, make_bundle
 Run = Callable[..., tuple[int, str, str]]
 
 
-def station_file(folder: Path, sockets: Path, recipes: str, bundle: str = "engines/plain/1") -> Path:
+def station_file(
+    folder: Path, sockets: Path, recipes: str, bundle: str = "engines/plain/1", trial_min: float = 0.0
+) -> Path:
     path = folder / "station.toml"
     path.write_text(
         f'station = "loom1"\nbundle = "{bundle}"\n[recipes]\n{recipes}\n'
         '[camera]\nkind = "loom"\nwidth_px = 200\nends_per_cm = 5\npicks_per_cm = 5\nline_rate_hz = 1000\n'
         "block_lines = 50\n[web]\nmm_per_px = 0.5\nmm_per_line = 0.5\nspan = { left_px = 0, right_px = 200 }\n"
+        f"[engine]\ntrial_min = {trial_min}\n"
         f'[events]\njournal = "journal"\npublish_endpoint = "ipc://{sockets}/e"\nrequest_endpoint = "ipc://{sockets}/r"\n'
         '[output]\nfolder = "."\nreports = false\n'
     )

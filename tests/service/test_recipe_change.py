@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
 
 import pytest
-from station_support import HALO, journal_events, make_bundle, save, spotted
+from playing_station import ENGINE, Running, activated, check_sums
+from station_support import make_bundle
 
-from glass_edge.acquisition.recording import ReplayCamera
-from glass_edge.config.engine import EngineSettings
 from glass_edge.config.events import EventSettings
 from glass_edge.config.grading import GradingSettings
-from glass_edge.config.inspection import InspectionSettings
 from glass_edge.config.output import OutputSettings
-from glass_edge.config.recipes import RecipeEntry
-from glass_edge.config.web import WebSettings
-from glass_edge.engine.bundle import Bundle, load_bundle
+from glass_edge.engine.bundle import load_bundle
 from glass_edge.engine.keys import read_private_key, write_key_pair
 from glass_edge.engine.signing import sign_bundle
 from glass_edge.errors import InputError
@@ -30,131 +23,15 @@ from glass_edge.events.commands import change_recipe, change_roll
 from glass_edge.events.errors import CommandRefusedError
 from glass_edge.service import engine_keeper
 from glass_edge.service.engine_memory import EngineMemory, memory_path
-from glass_edge.service.recipe_book import RecipeBook, Recipes
-from glass_edge.service.roll_job import RollJob, RollReport
 from glass_edge.service.roll_judge import JudgeRules
 from glass_edge.service.runtime_folder import runtime_folder
-from glass_edge.service.signals import StopRequest
 from glass_edge.service.station import Station
-
-LINES, BLOCK = 6000, 50
-WEB = WebSettings(mm_per_px=0.5, mm_per_line=0.25, span={"left_px": 0, "right_px": 200})
-ENGINE = EngineSettings(precision="f32", threads=1)
 
 
 @pytest.fixture
 def sockets() -> Iterator[Path]:
     with runtime_folder() as folder:
         yield folder
-
-
-@dataclass
-class Running:
-    """A station that plays cloth as a loom weaves it, in a thread, until it is left."""
-
-    folder: Path
-    sockets: Path
-    bundle: Bundle
-    book: dict[str, Path] = field(default_factory=dict)
-    engine: EngineSettings = ENGINE
-    lines: int = LINES
-    line_rate_hz: float = 1500.0
-    rules: Callable[[str], JudgeRules] = lambda style: JudgeRules()
-    report: RollReport | None = None
-
-    def __enter__(self) -> Self:
-        spots = [(line, 40 + line % 97) for line in range(100, self.lines - 100, 400)]
-        if not (self.folder / "i").exists():
-            save(self.folder / "i" / "1.png", spotted(self.lines, spots))
-        camera = ReplayCamera(self.folder / "i", block_lines=BLOCK, line_rate_hz=self.line_rate_hz)
-        own = self.bundle.manifest.style
-        entries = {own: self.bundle.folder.parent} | self.book
-        book = RecipeBook({style: RecipeEntry(bundle=folder) for style, folder in entries.items()})
-        self.memory = EngineMemory(memory_path(self.folder / "events.journal"), self.bundle.folder)
-        settings = InspectionSettings(read_timeout_s=0.02, gap_mm=0.0, run_gap_mm=0.0, progress_s=0.05)
-        recipes = Recipes(book, self.rules, self.memory)
-        job = RollJob(
-            "R-1", camera, self.bundle, WEB, self.engine, settings, live=True, judge=self.rules(own), recipes=recipes
-        )
-        events = EventSettings(
-            journal=self.folder / "events.journal",
-            publish_endpoint=f"ipc://{self.sockets}/e",
-            request_endpoint=f"ipc://{self.sockets}/r",
-        )
-        station = Station("loom7", events, OutputSettings(folder=self.folder), is_simulated=True)
-        self.stop = StopRequest()
-
-        def run() -> None:
-            with station:
-                self.report = station.inspect(job, [], self.stop)
-
-        self._thread = threading.Thread(target=run)
-        self._thread.start()
-        self.until(lambda events: any(one["kind"] == "roll.start" for one in events))
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if exc[0] is not None:
-            self.stop.asked.set()
-        self._thread.join(60)
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        if not (self.folder / "events.journal").exists():
-            return []
-        try:
-            return journal_events(self.folder / "events.journal")
-        except sqlite3.OperationalError:  # it is just being made
-            return []
-
-    def until(self, seen: Callable[[list[dict[str, Any]]], bool]) -> None:
-        for _ in range(3000):
-            if seen(self.events):
-                return
-            assert self._thread.is_alive(), "the station ended"
-            time.sleep(0.01)
-        raise AssertionError("it was never told")
-
-    def until_active(self, style: str, version: str) -> None:
-        self.until(lambda events: (style, version) in activated(events))
-
-    def change(self, style: str, version: str | None = None) -> str:
-        reply = change_recipe(f"ipc://{self.sockets}/r", style, version=version, operator="Ada")
-        assert reply.style == style
-        return reply.version
-
-    def refused(self, style: str, version: str | None = None) -> str:
-        with pytest.raises(CommandRefusedError) as refusal:
-            self.change(style, version)
-        return refusal.value.reason
-
-    def failures(self) -> list[str]:
-        return [one["payload"]["message"] for one in self.events if one["payload"].get("fault_code") == "recipe_failed"]
-
-
-def activated(events: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    found = [one["payload"] for one in events if one["kind"] == "engine.activated"]
-    return [(one["style"], one["version"]) for one in found]
-
-
-def check_sums(running: Running, lines: int = LINES) -> None:
-    """No line lost, none missed but the edges, and each defect has one new and one end."""
-    report, events = running.report, running.events
-    assert report is not None
-    ends = [one["payload"] for one in events if one["kind"] == "roll.end"]
-    assert sum(end["lines_woven"] for end in ends) == lines
-    assert sum(end["lines_inspected"] for end in ends) == lines - 2 * HALO
-    assert report.missed_lines == {"segment_edge": 2 * HALO}
-    gaps = [one["payload"] for one in events if one["kind"] == "coverage.gap"]
-    assert sum(gap["end_line"] - gap["first_line"] for gap in gaps) == 2 * HALO
-    roll, lives = 0, {"defect.new": [], "defect.end": []}
-    for one in events:
-        roll += one["kind"] == "roll.start"
-        if one["kind"] in lives:
-            lives[one["kind"]].append((roll, one["payload"]["defect_id"]))
-    assert lives["defect.new"]
-    assert sorted(lives["defect.new"]) == sorted(lives["defect.end"])
-    assert [one["seq"] for one in events] == list(range(1, len(events) + 1))
 
 
 def test_a_new_version_decides_at_once_and_no_line_is_lost(tmp_path: Path, sockets: Path) -> None:
@@ -352,18 +229,3 @@ def test_a_station_without_recipes_and_one_without_a_roll_say_so(tmp_path: Path,
         pytest.raises(CommandRefusedError, match="no engine is active yet"),
     ):
         change_recipe(f"ipc://{sockets}/r", "plain")
-
-
-def test_a_damaged_memory_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    path = tmp_path / "journal.engine.json"
-    memory = EngineMemory(path, tmp_path / "b")
-    memory.ask("twill", "2")
-    memory.choose("plain", "1")
-    assert (str(memory.chosen), str(memory.pending)) == ("plain 1", "twill 2")
-    memory.choose("twill", "2")
-    assert memory.pending is None
-    whole = path.read_text()
-    for text in ("", whole[: len(whole) // 2], "[]", whole.replace('"format": 1', '"format": 2')):
-        path.write_text(text)
-        with pytest.raises(InputError, match=r"journal\.engine\.json.*delete it"):
-            EngineMemory(path, tmp_path / "b")
