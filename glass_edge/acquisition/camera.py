@@ -43,6 +43,8 @@ class CameraHealth:
     missed_lines: int = 0
     faults: tuple[str, ...] = ()
     """Faults noticed since the block before this one, one sentence each."""
+    missed_why: str = ""
+    """Why the lines before the block are missing, where it is no fault of the camera."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,8 @@ FAULT_CODES: Mapping[str, int] = {
     "challenge_due": 52,
     "challenge_failed": 53,
     "drift_failed": 54,
+    "station_down": 55,
+    "journal_damaged": 56,
     **{f"misfit_{name}": 60 + number for number, name in enumerate(_MISFITS)},
     **{f"misfit_{name}_over": 80 + number for number, name in enumerate(_MISFITS)},
     **{f"drift_{name}": 100 + number for number, name in enumerate(_DRIFTS)},

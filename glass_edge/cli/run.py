@@ -42,6 +42,7 @@ def run(
     from glass_edge.cli.log_output import is_json
     from glass_edge.cli.one_roll import inspect_and_show
     from glass_edge.cli.replay import FAILURES
+    from glass_edge.cli.station_down import down_time_of
     from glass_edge.cli.station_engine import station_engine, station_recipes, watched_styles
     from glass_edge.cli.station_metrics import station_metrics
     from glass_edge.config.station import load_station
@@ -58,7 +59,8 @@ def run(
     opened = open_station_camera(settings.camera, settings.web, bundle.manifest.style)
     source = opened.camera
     recorded = _recorded(source, settings) if record or settings.recording.enabled else source
-    camera, follow = watched_styles(recorded, settings, engine)
+    followed, follow = watched_styles(recorded, settings, engine)
+    camera, down_time = down_time_of(followed, source, settings)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     job = RollJob(
         roll_id=roll or settings.roll_id or f"{settings.station}-{stamp}",
@@ -88,6 +90,7 @@ def run(
             challenge=settings.challenge,
             drift=settings.drift,
             is_logged=is_json(),
+            down_time=down_time,
         ) as station,
         StationNotes(notifier, stop, stop_takes_s) as notes,
         station_metrics(settings, job) as (watched_job, watchers),
@@ -100,7 +103,7 @@ def run(
             total_lines=_total_lines(source),
             as_json=as_json,
             notes=notes,
-            watchers=watchers,
+            watchers=watchers if down_time is None else [*watchers, down_time],
             is_logged=is_json(),
         )
     for said in _measured(source):

@@ -56,6 +56,8 @@ class Journal:
             self._writer_lock.release()
             raise
         self.epoch = identity.epoch
+        self.head = 0
+        """Newest event that this writer kept, 0 before the first."""
         self._append_lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -126,6 +128,7 @@ class Journal:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+        self.head = events[-1].seq if events else self.head
         return events
 
     def _placed(self, draft: Draft, seq: int) -> Event:

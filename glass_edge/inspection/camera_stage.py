@@ -125,7 +125,8 @@ class CameraStage:
         if self._next_line is None:
             # Lines lost since the camera was opened are cloth that nobody saw, also those before the first block.
             self._next_line = max(0, block.first_line - block.health.missed_lines)
-        self._miss(block.first_line, GapReason.CAMERA_GAP, _why_missed(block.health.faults))
+        why = block.health.missed_why or _why_missed(block.health.faults)
+        self._miss(block.first_line, GapReason.CAMERA_GAP, why)
         if problem := self._problem(block, camera):
             self._fault("bad_block", problem)
             self._miss(block.end_line, GapReason.BAD_BLOCK, problem)

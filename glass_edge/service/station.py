@@ -39,6 +39,8 @@ from glass_edge.inspection.sink import Fault, InspectionSink, QuietSink
 from glass_edge.service.bypass import Bypass
 from glass_edge.service.challenge_watch import ChallengeSink, ChallengeWatch
 from glass_edge.service.crops import CropStore
+from glass_edge.service.cut_roll import end_cut_roll
+from glass_edge.service.down_time import DownTime
 from glass_edge.service.drift import with_figures
 from glass_edge.service.drift_watch import DriftSink, DriftWatch
 from glass_edge.service.engine_keeper import EngineKeeper
@@ -47,6 +49,8 @@ from glass_edge.service.engine_trial import attended, trial_s
 from glass_edge.service.event_log import EventLog
 from glass_edge.service.event_sink import EventSink
 from glass_edge.service.fan_out import FanOutSink
+from glass_edge.service.journal_rescue import FAULT as JOURNAL_FAULT
+from glass_edge.service.journal_rescue import rescue_journal
 from glass_edge.service.roll_job import RollJob, RollReport, check_job
 from glass_edge.service.roll_judge import RollJudge
 from glass_edge.service.roll_pipeline import make_pipeline
@@ -108,6 +112,7 @@ class Station:
         challenge: how often it must be challenged.
         drift: how the rolls are compared with each other; None: they are not, and tell no figures.
         is_logged: True: its events are logged too.
+        down_time: how far its web was told; None: the cloth that passed before a run is nobody's.
     """
 
     def __init__(
@@ -120,8 +125,11 @@ class Station:
         challenge: ChallengeSettings | None = None,
         drift: DriftSettings | None = None,
         is_logged: bool = False,
+        down_time: DownTime | None = None,
     ) -> None:
         self.name = name
+        self._journal_path = events.journal
+        self._down_time = down_time
         self._is_simulated = is_simulated
         self._output = output
         self._status_s = events.status_s
@@ -141,13 +149,17 @@ class Station:
         self._last_roll_id = ""
 
     def __enter__(self) -> Self:
-        """Take the journal, the sockets and the picture folder.
+        """Take the journal, the sockets and the picture folder, and end the roll that a dead run left open.
 
         Raises:
             InputError: one of them cannot be used; the message names it.
         """
+        rescued = rescue_journal(self._journal_path, self.name)
         self.publisher.start()
         try:
+            self._end_cut_roll()
+            if rescued is not None:
+                self._emit(self._status(StationState.INITIALIZED, fault_code=JOURNAL_FAULT, message=rescued))
             with self.publisher.journal.reader() as reader:
                 self._bypass.is_on = is_bypassed(reader)
                 self._challenges.recall(reader)
@@ -302,6 +314,14 @@ class Station:
     def take_challenge(self, is_passed: bool) -> None:
         """A challenge was taken, in the publisher's thread; see `StationCommands`."""
         self._challenges.take(is_passed)
+
+    def _end_cut_roll(self) -> None:
+        journal, emit_all = self.publisher.journal, self.publisher.emit_all
+        if self._down_time is not None:
+            self._down_time.begin(journal, emit_all)
+            return
+        with journal.reader() as reader:
+            end_cut_roll(reader, emit_all, None)
 
     def _present_status(self) -> Draft:
         sink = self._sink
