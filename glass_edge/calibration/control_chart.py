@@ -13,9 +13,11 @@ identifier: Davies and Gather, "The identification of multiple outliers", JASA 8
 Limits are those of a prediction from n rolls: Student's t in place of the normal distribution, the variance of the
 baseline's mean added. Rolls of one lot of yarn are alike, and taken for independent they would alarm at each new lot:
 their correlation is taken from the baseline's successive differences (von Neumann, Annals of Mathematical Statistics
-12, 1941), and n and the variance of the average are those of a process with it (Zhang, "A statistical control chart for
-stationary process data", Technometrics 40, 1998). What goes into the average is cut off at the limits of the
-individuals chart, so that one odd roll does not look like a trend for long.
+12, 1941), and the rolls that the mean and the spread count for (Bayley and Hammersley, "The effective number of
+independent observations in an autocorrelated time series", JRSS Supplement 8, 1946) and the variance of the average
+are those of a process with it (Zhang, "A statistical control chart for stationary process data", Technometrics 40,
+1998). What goes into the average is cut off at the limits of the individuals chart, so that one odd roll does not look
+like a trend for long.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ _RANGE_TO_SIGMA = 1.128  # d2 of two values
 _MAD_TO_SIGMA = 1.4826
 _ODD = 4.0
 _MOST_CORRELATION = 0.8
-_LEAST_ROLLS = 6.0  # that correlated ones count for
+_LEAST_ROLLS, _LEAST_FREEDOM = 4.0, 5.0  # that correlated rolls count for
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ class Baseline:
         centre: mean of the rolls that are not odd.
         sigma: spread of single rolls, above 0.
         correlation: of a roll with the next, 0 or more.
-        rolls: independent rolls that those count for which are not odd.
+        rolls: independent rolls that those count for in the centre which are not odd.
+        freedom: degrees of freedom of the spread.
         is_odd: which are, bool (values,).
     """
 
@@ -67,6 +70,7 @@ class Baseline:
     sigma: float
     correlation: float
     rolls: float
+    freedom: float
     is_odd: NDArray[np.bool_]
 
 
@@ -132,17 +136,19 @@ def baseline_of(values: Sequence[float], least_sigma: float) -> Baseline:
         correlation = min(max(0.0, 1 - float((steps**2).mean()) / (2 * deviation**2)), _MOST_CORRELATION)
     longer = (1 + correlation) / (1 - correlation)
     rolls = max(n / longer, min(float(n), _LEAST_ROLLS))
+    freedom = n * (1 - correlation**2) / (1 + correlation**2) - 1
+    freedom = max(freedom, min(n - 1.0, _LEAST_FREEDOM))
     # rolls that are alike spread less than their process does
     deviation /= math.sqrt(max(1 - (longer - 1) / n, 0.5))
     spread = max(deviation, float(np.abs(steps).mean()) / _RANGE_TO_SIGMA, least_sigma)
-    return Baseline(float(kept.mean()), spread, correlation, rolls, is_odd)
+    return Baseline(float(kept.mean()), spread, correlation, rolls, freedom, is_odd)
 
 
 def draw_chart(baseline: Baseline, values: Sequence[float], rules: ChartRules, *, upper_only: bool = False) -> Chart:
     """Judge the finite values that follow a baseline, in order of time; with `upper_only` none is too low."""
     weight, centre, rolls = rules.trend_weight, baseline.centre, baseline.rolls
-    level_reach = baseline.sigma * student_limit(rules.level_sigmas, rolls - 1) * math.sqrt(1 + 1 / rolls)
-    trend_limit = baseline.sigma * student_limit(rules.trend_sigmas, rolls - 1)
+    level_reach = baseline.sigma * student_limit(rules.level_sigmas, baseline.freedom) * math.sqrt(1 + 1 / rolls)
+    trend_limit = baseline.sigma * student_limit(rules.trend_sigmas, baseline.freedom)
     lasting = baseline.correlation * (1 - weight)
     most_variance = weight / (2 - weight) * (1 + lasting) / (1 - lasting)
     trend, points = 0.0, list[ChartPoint]()

@@ -13,9 +13,9 @@ class DriftLimits(Settings):
     Limits are in standard deviations of a known normal distribution; what `least_rolls` rolls leave uncertain is added.
     """
 
-    level_sigmas: float = Field(default=4.0, ge=2, le=10)
+    level_sigmas: float = Field(default=5.0, ge=2, le=10)
     """A single roll further than this from the baseline."""
-    trend_sigmas: float = Field(default=3.5, ge=2, le=10)
+    trend_sigmas: float = Field(default=4.0, ge=2, le=10)
     """The weighted mean of the rolls further than this, in its own standard deviations."""
     trend_weight: float = Field(default=0.1, ge=0.02, le=1)
     """Weight of the newest roll in that mean."""

@@ -12,7 +12,7 @@ from scipy import stats
 
 from glass_edge.calibration.control_chart import Baseline, ChartRules, baseline_of, draw_chart, student_limit
 
-RULES = ChartRules(level_sigmas=4.0, trend_sigmas=3.5, trend_weight=0.1, clear_rolls=3)
+RULES = ChartRules(level_sigmas=5.0, trend_sigmas=4.0, trend_weight=0.1, clear_rolls=3)
 FLOOR = 1e-6
 values = st.lists(st.floats(-50, 50), min_size=3, max_size=60)
 
@@ -82,7 +82,7 @@ def test_the_chart_is_a_second_computation_of_its_formulas(
     later: list[float], weight: float, correlation: float
 ) -> None:
     rules = ChartRules(3.0, 3.0, weight, clear_rolls=2)
-    base = Baseline(2.0, 5.0, correlation, 40.0, np.zeros(40, np.bool_))
+    base = Baseline(2.0, 5.0, correlation, 40.0, 39.0, np.zeros(40, np.bool_))
     chart = draw_chart(base, later, rules)
     reach = 5.0 * student_limit(3.0, 39) * math.sqrt(1 + 1 / 40)
     assert chart.level_reach == pytest.approx(reach)
@@ -102,7 +102,7 @@ def test_the_chart_is_a_second_computation_of_its_formulas(
 def test_the_variance_of_the_trend_is_that_of_a_correlated_process() -> None:
     weight, correlation, n = 0.1, 0.5, 200
     ends = [trend_by_its_sum(normal(n, seed, correlation)[-100:], weight) for seed in range(3000)]
-    base = Baseline(0.0, 1.0, correlation, 1e9, np.zeros(1, np.bool_))
+    base = Baseline(0.0, 1.0, correlation, 1e9, 1e9, np.zeros(1, np.bool_))
     chart = draw_chart(base, [0.0] * n, ChartRules(3.0, 1.0, weight, clear_rolls=1))
     assert chart.points[-1].trend_reach == pytest.approx(np.std(ends), rel=0.05)
 
