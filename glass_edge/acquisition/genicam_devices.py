@@ -11,6 +11,7 @@ import ctypes
 import hashlib
 import logging
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -23,13 +24,16 @@ def load_harvesters() -> tuple[Any, Any, Any]:
     """harvesters.core, genicam.gentl and genicam.genapi.
 
     Raises:
-        MissingExtraError: they are not installed.
+        MissingExtraError: they are not installed. InputError: they are, and cannot be loaded.
     """
     try:
         from genicam import genapi, gentl  # noqa: PLC0415
         from harvesters import core  # noqa: PLC0415
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise MissingExtraError("genicam", "a GenICam camera") from error
+    except ImportError as error:  # genicam is linked with Python's shared library, which Debian packages apart
+        python = f"libpython{sys.version_info.major}.{sys.version_info.minor}"
+        raise InputError(f"the library genicam cannot be loaded: {error}; on Debian: apt install {python}") from error
     for name in ("harvesters", "harvesters.core"):  # its errors come back as exceptions, and are told as faults
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     return core, gentl, genapi
