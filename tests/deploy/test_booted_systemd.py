@@ -175,7 +175,9 @@ def test_what_may_come_back_is_tried_again_and_what_cannot_is_left(box: Booted) 
     box.do("systemctl", "stop", wrong)
     folder = "/run/systemd/system/glass-edge-adapter@broken.service.d"
     box.do("mkdir", "-p", folder)
-    box.do("sh", "-c", f"printf '[Service]\\nExecStart=\\nExecStart=/opt/absent run\\n' > {folder}/x.conf")
+    box.do(
+        "sh", "-c", f"printf '[Service]\\nExecStart=\\nExecStart=/opt/absent run\\nRestartSec=1s\\n' > {folder}/x.conf"
+    )
     box.do("cp", "/etc/glass-edge/adapters/sample-files.toml", "/etc/glass-edge/adapters/broken.toml")
     box.do("systemctl", "daemon-reload")
     assert box.fails("systemctl", "start", "glass-edge-adapter@broken")
