@@ -50,6 +50,15 @@ class StoredRoll:
     name: str | None
 
 
+def _remedy(error: sqlite3.Error) -> str:
+    if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+        return (
+            "it is damaged: remove it and offset.json beside it, and what the station keeps is read again; files of "
+            "rolls that are there stay"
+        )
+    return "give a writable folder on a local disk"
+
+
 class RollStore:
     """Opens or makes the database at `path`; for one thread of one process. Methods raise sqlite3.Error when it fails.
 
@@ -67,7 +76,7 @@ class RollStore:
             if version == 0:
                 self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={_FORMAT}; COMMIT;")
         except sqlite3.Error as error:
-            raise InputError(f"{path}: cannot be used ({error}); give a writable folder on a local disk") from error
+            raise InputError(f"{path}: cannot be used ({error}); {_remedy(error)}") from error
         if version not in (0, _FORMAT):
             self._db.close()
             raise InputError(f"{path}: is of format {version}, this program writes {_FORMAT}; give another folder")
