@@ -3,8 +3,9 @@
 Promises: nothing is moved that was not this station's journal, that another process writes, or that is merely locked,
 full or of another release; what is moved stays whole beside the new journal, with all events that could be read as
 lines of JSON; the sentence says what was found, where it is now and what to do. A journal that went back (its
-write-ahead log was lost) is damaged too: numbers would be given twice. The look takes some seconds at most: a file too
-large for that is looked at from its newest event on. See docs/decisions/0016-a-damaged-journal-is-put-aside.md.
+write-ahead log was lost) is damaged too: numbers would be given twice. The look takes some seconds at most: a journal
+too large for that is looked at from its newest event on, and wholly once a run has failed by it. See
+docs/decisions/0016-a-damaged-journal-is-put-aside.md.
 """
 
 from __future__ import annotations
@@ -25,9 +26,19 @@ from glass_edge.files import atomic_write
 from glass_edge.service.web_place import WebPlace, load_place, place_path
 
 FAULT = "journal_damaged"
-CHECK_S = 5.0
+CHECK_S, SUSPECT_S = 2.0, 300.0
 _APPLICATION_ID_AT = 68  # https://www.sqlite.org/fileformat.html
 _BESIDE = ("-wal", "-shm")
+
+
+def suspect_journal(path: Path) -> None:
+    """Have the whole journal looked at by the next start, however long that takes: this run failed by it."""
+    with contextlib.suppress(OSError):  # a full disk is no damage
+        _mark(path).touch()
+
+
+def _mark(path: Path) -> Path:
+    return path.with_name(f"{path.name}.suspect")
 
 
 def rescue_journal(path: Path, station: str) -> str | None:
@@ -52,6 +63,7 @@ def rescue_journal(path: Path, station: str) -> str | None:
         return None  # the journal says why it cannot be written
     try:
         problem = _problem(path, station, place)
+        _mark(path).unlink(missing_ok=True)
         return None if problem is None else _put_aside(path, problem)
     finally:
         lock.release()
@@ -92,17 +104,18 @@ def _found(connection: sqlite3.Connection, path: Path, station: str, place: WebP
         return str(error)
     if identity.station != station:
         return None
-    if (problem := _quick_check(connection)) is not None:
+    limit_s = SUSPECT_S if _mark(path).exists() else CHECK_S
+    if (problem := _quick_check(connection, limit_s)) is not None:
         return problem
     head = connection.execute("SELECT max(seq) FROM events").fetchone()[0] or 0
     if place is not None and place.epoch == identity.epoch and head < place.head:
         return f"it ends with event {head}, and event {place.head} was told: its write-ahead log was lost"
-    return _wrong_event(connection, identity, head)
+    return _wrong_event(connection, identity, head, limit_s)
 
 
-def _wrong_event(connection: sqlite3.Connection, identity: JournalIdentity, head: int) -> str | None:
+def _wrong_event(connection: sqlite3.Connection, identity: JournalIdentity, head: int, limit_s: float) -> str | None:
     """What is wrong with the newest events, as many as can be looked at in the time."""
-    deadline_s = time.monotonic() + CHECK_S
+    deadline_s = time.monotonic() + limit_s
     expected = head
     for seq, kind, document in connection.execute("SELECT seq, kind, document FROM events ORDER BY seq DESC"):
         if seq != expected:
@@ -119,9 +132,9 @@ def _wrong_event(connection: sqlite3.Connection, identity: JournalIdentity, head
     return None
 
 
-def _quick_check(connection: sqlite3.Connection) -> str | None:
+def _quick_check(connection: sqlite3.Connection, limit_s: float) -> str | None:
     """What SQLite finds wrong with the file; None: nothing in the time there was."""
-    deadline_s = time.monotonic() + CHECK_S
+    deadline_s = time.monotonic() + limit_s
     connection.set_progress_handler(lambda: int(time.monotonic() > deadline_s), 100_000)
     try:
         for (line,) in connection.execute("PRAGMA integrity_check(1)"):

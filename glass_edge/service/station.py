@@ -25,7 +25,7 @@ from glass_edge.config.output import OutputSettings
 from glass_edge.engine.base import Engine
 from glass_edge.errors import GlassEdgeError, InputError
 from glass_edge.events.drafts import DraftMaker
-from glass_edge.events.errors import RequestRefusedError
+from glass_edge.events.errors import JournalError, PublisherError, RequestRefusedError
 from glass_edge.events.payloads import StationState
 from glass_edge.events.publisher import Publisher
 from glass_edge.events.schema import Draft
@@ -50,7 +50,7 @@ from glass_edge.service.event_log import EventLog
 from glass_edge.service.event_sink import EventSink
 from glass_edge.service.fan_out import FanOutSink
 from glass_edge.service.journal_rescue import FAULT as JOURNAL_FAULT
-from glass_edge.service.journal_rescue import rescue_journal
+from glass_edge.service.journal_rescue import rescue_journal, suspect_journal
 from glass_edge.service.roll_job import RollJob, RollReport, check_job
 from glass_edge.service.roll_judge import RollJudge
 from glass_edge.service.roll_pipeline import make_pipeline
@@ -175,6 +175,8 @@ class Station:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, JournalError | PublisherError):
+            suspect_journal(self._journal_path)
         try:
             if self._reports is not None:
                 self._reports.close(self._output.report_wait_s if error is None else 0.0)

@@ -17,7 +17,8 @@ from glass_edge.events.journal import Journal
 from glass_edge.events.journal_check import verify
 from glass_edge.events.payloads import StationState
 from glass_edge.fabric.geometry import WebScale
-from glass_edge.service.journal_rescue import rescue_journal
+from glass_edge.service import journal_rescue
+from glass_edge.service.journal_rescue import rescue_journal, suspect_journal
 from glass_edge.service.web_place import WebPlace, boot_id, boot_s, place_path, save_place
 
 DRAFT = DraftMaker(None, WebScale(0.1, 0.1), is_simulated=True).status(StationState.READY)
@@ -174,3 +175,17 @@ def test_a_killed_writers_log_goes_with_it(tmp_path: Path) -> None:
     assert rescue_journal(killed, "loom1") is not None
     lines = next(one for one in kept(killed) if one.suffix == ".jsonl").read_text().splitlines()
     assert len(lines) == 53
+
+
+def test_a_run_that_failed_by_it_has_all_of_it_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, _ = journaled(tmp_path, 5)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE events SET document = 'x' WHERE seq = 1")
+    connection.close()
+    monkeypatch.setattr(journal_rescue, "CHECK_S", 0.0)
+    assert rescue_journal(path, "loom1") is None  # the newest alone
+    suspect_journal(path)
+    said = rescue_journal(path, "loom1")
+    assert said is not None
+    assert "event 1 is none" in said
+    assert sorted(one.name for one in tmp_path.glob("*.suspect")) == []
