@@ -11,8 +11,6 @@ from typing import Annotated
 
 import typer
 
-_POLL_S = 0.5
-
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
@@ -27,11 +25,13 @@ def reload(
     ] = 600.0,
 ) -> None:
     """Have the station on this machine inspect with the newest engine of its style; `systemctl reload` calls it."""
+    from glass_edge.cli.engine_wait import Place, wait_until_it_decides
     from glass_edge.config.events import IPC_PREFIX
     from glass_edge.config.station import load_station
     from glass_edge.errors import GlassEdgeError
     from glass_edge.events.commands import change_recipe
     from glass_edge.events.requester import request_snapshot
+    from glass_edge.service.engine_memory import EngineMemory, memory_path
     from glass_edge.service.recipe_book import RecipeBook
     from glass_edge.service.running_settings import changed_keys
 
@@ -47,50 +47,12 @@ def reload(
     if snapshot.engine is None:
         raise GlassEdgeError(f"{endpoint}: no engine is active yet; try again")
     style, before = snapshot.engine.style, snapshot.engine.version
-    newest = RecipeBook.of(settings).find(style, None).manifest.version
+    memory = EngineMemory(memory_path(settings.events.journal), settings.bundle)
+    newest = RecipeBook.of(settings).find(style, None, memory).manifest.version
     if newest == before:
         typer.echo(f"{style} {before} is the newest engine of its style and decides already")
         return
     reply = change_recipe(endpoint, style, version=newest, operator="reload")
-    wanted = (reply.style, reply.version)
-    _wait_until_it_decides(endpoint, wanted, (epoch, snapshot.seq + 1), timeout_s)
+    place = Place(endpoint, None, epoch, snapshot.seq + 1)
+    wait_until_it_decides(place, (reply.style, reply.version), timeout_s)
     typer.echo(f"{style} {newest} decides, {before} did before")
-
-
-def _wait_until_it_decides(endpoint: str, wanted: tuple[str, str], place: tuple[str, int], timeout_s: float) -> None:
-    """Read events until one says so.
-
-    Args:
-        endpoint: of the station's requests.
-        wanted: style and version.
-        place: epoch and number of the first event to read.
-        timeout_s: longest wait.
-
-    Raises:
-        GlassEdgeError: the station says that it will not, or nothing in time.
-    """
-    import time
-
-    from glass_edge.errors import GlassEdgeError
-    from glass_edge.events.parsing import parse_event
-    from glass_edge.events.payloads import EngineActivated, Status
-    from glass_edge.events.requester import request_replay
-    from glass_edge.service.engine_keeper import FAILED_FAULT
-
-    epoch, from_seq = place
-    until_s = time.monotonic() + timeout_s
-    while time.monotonic() < until_s:
-        _, documents = request_replay(endpoint, from_seq, epoch=epoch)
-        for event in map(parse_event, documents):
-            from_seq = event.seq + 1
-            payload = event.payload
-            if isinstance(payload, EngineActivated) and (payload.style, payload.version) == wanted:
-                return
-            if isinstance(payload, Status) and payload.fault_code == FAILED_FAULT:
-                raise GlassEdgeError(f"the station refused: {payload.message}")
-        if not documents:
-            time.sleep(_POLL_S)
-    raise GlassEdgeError(
-        f"{' '.join(wanted)} does not decide after {timeout_s:g} s; it may still, once cloth runs: the event"
-        " engine.activated tells"
-    )

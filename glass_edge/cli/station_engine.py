@@ -49,63 +49,25 @@ def station_engine(settings: StationSettings) -> StationEngine:
     """
     from glass_edge.engine.bundle import load_bundle
     from glass_edge.service.engine_memory import EngineMemory, memory_path
-    from glass_edge.service.engine_trial import bundle_before, go_back, go_back_after_death
+    from glass_edge.service.engine_start import begins_with, chosen_by_command
+    from glass_edge.service.engine_trial import go_back_after_death, go_back_from_unusable
     from glass_edge.service.recipe_book import RecipeBook
 
-    book = RecipeBook.of(settings)
-    memory = EngineMemory(memory_path(settings.events.journal), settings.bundle)
-    told = go_back_after_death(memory, book, settings.events.journal)
-    choice = memory.chosen
-    if choice is None:
-        bundle, said = _of_station_file(settings, memory)
-        return StationEngine(bundle, book, memory, _lines(told, said))
-    since = f"{choice.asked_utc:%Y-%m-%d %H:%M} UTC"
-    back = f"delete {memory.path} to go back to the engine of the station file"
+    book, journal = RecipeBook.of(settings), settings.events.journal
+    memory = EngineMemory(memory_path(journal), settings.bundle)
+    told = go_back_after_death(memory, book, journal)
     try:
-        bundle = load_bundle(book.find(choice.style, choice.version).folder)
+        beginning = begins_with(settings, memory, book)
+        bundle = load_bundle(beginning.folder)
     except InputError as error:
-        engines = memory.engines(choice.style)
-        if engines is not None and engines.trial is not None and engines.way_back is not None:
-            told = go_back(memory, choice.style, str(error))
-            return StationEngine(bundle_before(memory, book, choice.style), book, memory, told)
-        raise InputError(f"{error}\nthe engine {choice} was chosen by a command ({since}); {back}") from error
-    return StationEngine(bundle, book, memory, _lines(told, f"engine {choice}, chosen by a command ({since}); {back}"))
-
-
-def _of_station_file(settings: StationSettings, memory: EngineMemory) -> tuple[Bundle, str]:
-    """The engine of a station file: of a style's folder the version that decided last, for a start changes no engine;
-    the newest where none did. And what a person should know.
-
-    Raises:
-        InputError: it is missing or wrong.
-    """
-    from glass_edge.engine.bundle import load_bundle, load_manifest, version_folders
-    from glass_edge.service.engine_slots import EngineName
-    from glass_edge.service.recipe_book import RecipeBook
-
-    if memory.overruled is not None:
-        said = f"the engine {memory.overruled}, chosen by a command, counts no more: the station file has another"
-        return load_bundle(settings.bundle), said
-    folders = version_folders(settings.bundle)
-    newest = load_manifest(folders[-1]).manifest
-    engines = memory.engines(newest.style) if memory.is_of_this_file else None
-    if engines is None or len(folders) == 1:
-        return load_bundle(folders[-1]), ""
-    for folder in folders:
-        found = load_manifest(folder)
-        if engines.deciding.is_one(found.manifest.version, found.manifest_sha256):
-            said = ""
-            if found.manifest.version != newest.version:
-                said = (
-                    f"engine {EngineName.of(found)} decided last and decides again; to take the newer one: "
-                    f"glass-edge engine activate {newest.style} {newest.version}"
-                )
-            return load_bundle(folder), said
-    return load_bundle(RecipeBook.of(settings).find(newest.style, None, memory).folder), ""
-
-
-def _lines(*said: str) -> str:
-    return "\n".join(one for one in said if one)
+        if memory.chosen is None:
+            raise
+        if told := go_back_from_unusable(memory, book, journal, str(error)):
+            beginning = begins_with(settings, memory, book)
+            return StationEngine(load_bundle(beginning.folder), book, memory, told)
+        raise InputError(f"{error}\nthe engine is {chosen_by_command(memory)}") from error
+    said = [one for one in (told, beginning.said) if one]
+    return StationEngine(bundle, book, memory, "\n".join(said))
 
 
 def station_recipes(engine: StationEngine, settings: StationSettings, follow: Follow | None) -> Recipes:

@@ -24,6 +24,7 @@ from glass_edge.files import make_folder, write_json
 from glass_edge.service.engine_slots import EngineName, Refusal, StyleEngines, first_engine
 
 FORMAT = 2
+_NOTE_S = 60.0  # how far the trial on disk may lag, for who reads it
 
 
 class EngineChoice(Settings):
@@ -148,10 +149,15 @@ class EngineMemory:
             if style is None:
                 return None
             self._left_s -= seconds
+            engines = self._kept.styles[style]
             if self._left_s > 0:
+                if engines.trial is not None and engines.trial.left_s - self._left_s >= _NOTE_S:
+                    counted = engines.trial.model_copy(update={"left_s": self._left_s})
+                    engines = engines.model_copy(update={"trial": counted})
+                    self._write({"styles": {**self._kept.styles, style: engines}})
                 return None
             self._on_trial = None
-            proven = self._kept.styles[style].proven()
+            proven = engines.proven()
             self._write({"styles": {**self._kept.styles, style: proven}})
             return EngineName(style, proven.deciding.version, proven.deciding.manifest_sha256)
 

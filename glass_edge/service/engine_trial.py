@@ -112,25 +112,53 @@ def go_back_after_death(memory: EngineMemory, book: RecipeBook, journal: Path) -
     engines = None if style is None else memory.engines(style)
     if style is None or engines is None:
         return ""
-    lock = station_lock(journal)
-    if not lock.acquire():
+    reason = (
+        "the station ended within the trial without being told to (a crash, a kill by the watchdog and a power cut "
+        "look alike)"
+    )
+    with _stopped(journal) as is_stopped:
+        if not is_stopped:
+            return ""
+        try:
+            bundle_before(memory, book, style)
+        except InputError as error:
+            return f"engine {style} {engines.deciding.version}: {reason}, and there is no way back: {error}; it goes on"
+        return _go_back(memory, style, reason)
+
+
+def go_back_from_unusable(memory: EngineMemory, book: RecipeBook, journal: Path, reason: str) -> str:
+    """Before a start with the chosen engine, which cannot be used because of `reason`: go back if it is on trial.
+
+    Returns:
+        As `go_back_after_death`; empty where it is not on trial, or there is no way back.
+
+    Raises:
+        InputError: the memory cannot be written.
+    """
+    choice = memory.chosen
+    engines = None if choice is None else memory.engines(choice.style)
+    if choice is None or engines is None or engines.trial is None:
         return ""
+    with _stopped(journal) as is_stopped:
+        try:
+            bundle_before(memory, book, choice.style)
+        except InputError:
+            return ""
+        return _go_back(memory, choice.style, reason) if is_stopped else ""
+
+
+@contextlib.contextmanager
+def _stopped(journal: Path) -> Iterator[bool]:
+    """Whether the station does not run, and none can start meanwhile."""
+    lock = station_lock(journal)
+    is_stopped = lock.acquire()
     try:
-        version = engines.deciding.version
-        reason = (
-            "the station ended within the trial without being told to (a crash, a kill by the watchdog and a power cut "
-            "look alike)"
-        )
-        found = _way_back(memory, book, style)
-        if isinstance(found, str):
-            return f"engine {style} {version}: {reason}, and there is no way back: {found}; it goes on"
-        return go_back(memory, style, reason)
+        yield is_stopped
     finally:
         lock.release()
 
 
-def go_back(memory: EngineMemory, style: str, reason: str) -> str:
-    """Go back before a start; returns what a person should know, which an event will tell too."""
+def _go_back(memory: EngineMemory, style: str, reason: str) -> str:
     engines = memory.engines(style)
     assert engines is not None
     assert engines.way_back is not None
@@ -161,11 +189,3 @@ def bundle_before(memory: EngineMemory, book: RecipeBook, style: str) -> Bundle:
     if bundle.manifest_sha256 != back.manifest_sha256:
         raise InputError(f"{bundle.folder}: not the engine that decided before: its manifest is another")
     return bundle
-
-
-def _way_back(memory: EngineMemory, book: RecipeBook, style: str) -> Bundle | str:
-    """The engine before, or why there is none."""
-    try:
-        return bundle_before(memory, book, style)
-    except InputError as error:
-        return str(error)

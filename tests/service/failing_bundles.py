@@ -1,4 +1,4 @@
-"""Bundles that pass every test and fail on cloth: real graphs whose engine fails on tiles with a white pixel."""
+"""Bundles that pass every test and fail on cloth: real graphs whose engine fails on tiles with a mark."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from glass_edge.engine.golden import GoldenSet
 from glass_edge.engine.manifest import GOLDEN_NAME, MODEL_NAME, Manifest, ThresholdSpec, TileSpec
 
 Failure = Literal["nan", "crash", "hang"]
-WHITE = 255
+Mark = Literal["white", "hole"]
+"""A pixel of 255, or one below 25, as in the simulated loom's holes alone."""
+WHITE, DARK = 255, 25
 TILE = (64, 96)
 
 
-def failing_model(failure: Failure) -> bytes:
-    """ONNX: the scores of `station_support.brightness_model` where no pixel is 255; otherwise NaN everywhere (nan), a
-    read far outside of a table, which ends the process (crash), or a loop of 1e12 turns (hang).
+def failing_model(failure: Failure, mark: Mark) -> bytes:
+    """ONNX: the scores of `station_support.brightness_model` on tiles without the mark; otherwise NaN everywhere (nan),
+    a read far outside of a table, which ends the process (crash), or a loop of 1e12 turns (hang).
     """
     height, width = TILE
     constants: dict[str, NDArray[np.generic]] = {
@@ -32,17 +34,26 @@ def failing_model(failure: Failure) -> bytes:
         "gain": np.array([0.1], np.float32),
         "offset": np.array([5.0], np.float32),
         "axis": np.array([1], np.int64),
-        "below": np.array(254, np.float32),
+        "limit": np.array(WHITE - 1 if mark == "white" else DARK, np.float32),
         "nothing": np.array(0, np.float32),
         "all_axes": np.array([1, 1, 1, 1], np.int64),
     }
     nodes = [
         helper.make_node("Cast", ["tiles"], ["real"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["real"], ["planes"], perm=[0, 3, 1, 2]),
-        helper.make_node("ReduceMax", ["planes"], ["brightest"], axes=[1, 2, 3], keepdims=1),
-        helper.make_node("Sub", ["brightest", "below"], ["above"]),
-        helper.make_node("Max", ["above", "nothing"], ["white"]),  # 1 with a white pixel, else 0
-        *_failing_nodes(failure, constants),  # from `white` to `extra`, which is 0 where it returns a number
+        *(
+            (
+                helper.make_node("ReduceMax", ["planes"], ["brightest"], axes=[1, 2, 3], keepdims=1),
+                helper.make_node("Sub", ["brightest", "limit"], ["beyond"]),
+            )
+            if mark == "white"
+            else (
+                helper.make_node("ReduceMin", ["planes"], ["darkest"], axes=[1, 2, 3], keepdims=1),
+                helper.make_node("Sub", ["limit", "darkest"], ["beyond"]),
+            )
+        ),
+        helper.make_node("Max", ["beyond", "nothing"], ["flag"]),  # 1 or more with the mark, else 0
+        *_failing_nodes(failure, constants),  # from `flag` to `extra`, which is 0 where it returns a number
         helper.make_node("Sub", ["planes", "grey"], ["centred"]),
         helper.make_node("Conv", ["centred", "weights"], ["mean"], strides=[STRIDE, STRIDE]),
         helper.make_node("Abs", ["mean"], ["distance"]),
@@ -67,7 +78,7 @@ def _failing_nodes(failure: Failure, constants: dict[str, NDArray[np.generic]]) 
     if failure == "nan":
         constants["half"] = np.array(0.5, np.float32)
         return [
-            helper.make_node("Sub", ["half", "white"], ["left"]),
+            helper.make_node("Sub", ["half", "flag"], ["left"]),
             helper.make_node("Log", ["left"], ["logarithm"]),
             helper.make_node("Mul", ["logarithm", "nothing"], ["extra"]),
         ]
@@ -78,8 +89,8 @@ def _failing_nodes(failure: Failure, constants: dict[str, NDArray[np.generic]]) 
             "table": np.zeros((4, 1024), np.float32),
         }
         return [
-            helper.make_node("Cast", ["white"], ["flag"], to=TensorProto.INT64),
-            helper.make_node("Mul", ["flag", "far"], ["place"]),
+            helper.make_node("Cast", ["flag"], ["whole"], to=TensorProto.INT64),
+            helper.make_node("Mul", ["whole", "far"], ["place"]),
             helper.make_node("Reshape", ["place", "one_index"], ["index"]),
             helper.make_node("GatherND", ["table", "index"], ["row"]),
             helper.make_node("ReduceMean", ["row"], ["value"], keepdims=0),
@@ -106,7 +117,7 @@ def _failing_nodes(failure: Failure, constants: dict[str, NDArray[np.generic]]) 
         [numpy_helper.from_array(np.array([0.0], np.float32), "step")],
     )
     return [
-        helper.make_node("Mul", ["white", "many"], ["turns"]),
+        helper.make_node("Mul", ["flag", "many"], ["turns"]),
         helper.make_node("Cast", ["turns"], ["whole"], to=TensorProto.INT64),
         helper.make_node("Reshape", ["whole", "scalar"], ["trips"]),
         helper.make_node("Loop", ["trips", "go_on", "begin"], ["looped"], body=body),
@@ -114,18 +125,18 @@ def _failing_nodes(failure: Failure, constants: dict[str, NDArray[np.generic]]) 
     ]
 
 
-def make_failing_bundle(root: Path, failure: Failure, *, version: str, style: str = "plain") -> Bundle:
-    """A bundle as `station_support.make_bundle` makes them, that passes the parity gate: its golden tiles have no white
-    pixel.
+def make_failing_bundle(root: Path, failure: Failure, *, version: str, mark: Mark = "white") -> Bundle:
+    """A bundle as `station_support.make_bundle` makes them, that passes the parity gate: its golden tiles have no
+    mark.
     """
     height, width = TILE
-    tiles = np.random.default_rng(2).integers(0, WHITE, (3, height, width, 1), dtype=np.uint8)
+    tiles = np.random.default_rng(2).integers(DARK, WHITE, (3, height, width, 1), dtype=np.uint8)
     tile = TileSpec(
         height_px=height, width_px=width, channels=1, halo_px=HALO, score_stride_px=STRIDE, max_halo_error=0.0
     )
     manifest = Manifest(
         format_version=1,
-        style=style,
+        style="plain",
         version=version,
         created_utc="2025-01-01T00:00:00Z",
         glass_edge_version="0",
@@ -142,4 +153,4 @@ def make_failing_bundle(root: Path, failure: Failure, *, version: str, style: st
         files={},
     )
     golden = GoldenSet(tiles=tiles, maps=brightness_scores(tiles))
-    return write_bundle(root, manifest, {MODEL_NAME: failing_model(failure), GOLDEN_NAME: golden.to_bytes()})
+    return write_bundle(root, manifest, {MODEL_NAME: failing_model(failure, mark), GOLDEN_NAME: golden.to_bytes()})
