@@ -25,7 +25,6 @@ from glass_edge.events.client import Received
 from glass_edge.events.sequencer import EpochChanged, Lost
 
 _MOST_EVENTS = 50
-_STANDS_S = 5.0
 
 
 class MqttSink:
@@ -61,7 +60,7 @@ class MqttSink:
         """Tell the death of the session when the broker is there, and end the connection."""
         try:
             if not self._running.done():
-                self._loop.call(self._session.end(), self._timeout_s)
+                self._loop.start(self._session.end())
                 with contextlib.suppress(TimeoutError):  # the broker is away, and tells the last will
                     self._running.result(self._timeout_s)
         finally:
@@ -87,7 +86,10 @@ class MqttSink:
         if view is not self._view:  # before the events go, so that none is published twice while the disk is full
             self._views.write(view)
             self._view = view
-        self._loop.call(self._session.deliver(batch, view), (len(batch) + 3) * self._timeout_s)
+        try:
+            self._loop.call(self._session.deliver(batch, view), (len(batch) + 3) * self._timeout_s)
+        except TimeoutError as error:  # each step has its own limit: this machine has no time for them
+            raise RetryableError("the events were not published in time; this machine is overloaded") from error
 
     def stands(self, *, is_heard: bool, is_behind: bool) -> None:
         """Show how the adapter stands to its station."""
@@ -95,7 +97,7 @@ class MqttSink:
         standing = Standing(is_heard, is_behind)
         if standing != self._standing:
             self._standing = standing
-            self._loop.call(self._session.stands(standing), _STANDS_S)
+            self._loop.start(self._session.stands(standing))  # waits for nothing, and cannot fail
 
     def idle(self, *, is_heard: bool) -> None:
         """Tell of a broker that is away.

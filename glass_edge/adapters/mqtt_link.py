@@ -86,6 +86,9 @@ class Link:
             if isinstance(error, aiomqtt.MqttCodeError) or isinstance(error.__context__, ConnectionResetError):
                 raise RetryableError(_closed_at_once(self._login)) from error
             raise RetryableError(connect_problem(broker, error.__context__ or error)) from error
+        except asyncio.CancelledError:
+            self._client.drop(with_will=False)
+            raise
         self._listener = asyncio.create_task(self._listen(), name="mqtt listener")
         return self
 
@@ -94,6 +97,7 @@ class Link:
             self._client.drop(with_will=not self._is_left)
         if self._listener is not None:
             self._listener.cancel()
+            await asyncio.wait({self._listener})
         with contextlib.suppress(aiomqtt.MqttError):  # it is given up either way
             await self._client.__aexit__(None, None, None)
         self._client.forget()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from adapters_support import eventually, idle_draft, ipc_settings, offset_seq, r
 
 pytest.importorskip("aiomqtt")
 
-from mqtt_support import BASE, mqtt_adapter, mqtt_settings
+from mqtt_support import BASE, Log, mqtt_adapter, mqtt_settings
 from scripted_mqtt_broker import (
     CONNECT,
     DISCONNECT,
@@ -25,6 +27,7 @@ from scripted_mqtt_broker import (
     topic_of,
 )
 
+from glass_edge.adapters.mqtt import MqttSink
 from glass_edge.events.publisher import Publisher
 
 _MAXIMUM_PACKET_SIZE, _REASON_STRING, _ASSIGNED_SERVER_KEEP_ALIVE = 0x27, 0x1F, 0x13
@@ -174,3 +177,33 @@ def test_a_broker_that_falls_silent_is_noticed(short_path: Path) -> None:
         mqtt_adapter(mqtt_settings(short_path, broker.url)),
     ):
         eventually(lambda: broker.kinds().count(CONNECT) >= 2, "a second connection")
+
+
+class HeldUp(Log):
+    """Holds the thread of the connection up, as a machine without time for it does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_held = threading.Event()
+        self.go_on = threading.Event()
+
+    def tell(self, key: str, text: str) -> bool:
+        self.is_held.set()
+        assert self.go_on.wait(30)
+        return super().tell(key, text)
+
+
+def test_a_connection_that_is_held_up_does_not_hold_the_adapter_up(short_path: Path) -> None:
+    log = HeldUp()
+    (short_path / "state").mkdir()
+    with ScriptedBroker(lambda _kind, _body: connack(0x88)) as broker:
+        sink = MqttSink(mqtt_settings(short_path, broker.url), log)
+        try:
+            assert log.is_held.wait(30)
+            begun_s = time.monotonic()
+            for is_heard in (True, False, True):
+                sink.stands(is_heard=is_heard, is_behind=False)
+            assert time.monotonic() - begun_s < 2
+        finally:
+            log.go_on.set()
+            sink.close()
