@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +96,7 @@ class Client(aiomqtt.Client):
             max_queued_incoming_messages=_MOST_QUEUED,
             logger=_log,
         )
+        self._thread_id = threading.get_ident()
 
     def drop(self, *, with_will: bool) -> None:
         """End the connection without waiting; `with_will`: the broker then tells the last will."""
@@ -105,6 +107,21 @@ class Client(aiomqtt.Client):
         """What ended the connection was told, or matters no more."""
         if self._disconnected.done() and not self._disconnected.cancelled():
             self._disconnected.exception()
+
+    def _on_socket_register_write(self, client: PahoClient, userdata: Any, sock: Any) -> None:  # noqa: ANN401
+        # aiomqtt adds the writer in a later turn of the loop; paho may have closed the socket by then, and its number
+        # may be another's
+        if threading.get_ident() == self._thread_id:
+            self._loop.add_writer(sock.fileno(), self._write)
+        else:
+            super()._on_socket_register_write(client, userdata, sock)
+
+    def _write(self) -> None:
+        try:
+            self._client.loop_write()
+        except Exception as error:  # noqa: BLE001 - the connection is broken, and that is how aiomqtt is told
+            if not self._disconnected.done():
+                self._disconnected.set_exception(error)
 
     def _on_connect(
         self,
