@@ -106,16 +106,16 @@ def test_a_backend_that_is_ended_is_followed_by_another(server: PostgresServer, 
 
 
 def test_a_server_that_hangs_is_left(server: PostgresServer, url: str) -> None:
-    with sink_of(url, timeout_s=1) as sink:
+    with sink_of(url, timeout_s=3) as sink:
         sink.handle_many(states(1))
         find = "SELECT pid FROM pg_stat_activity WHERE application_name = 'glass-edge test'"
         backend = int(server.psql(find))
         os.kill(backend, signal.SIGSTOP)
         begun_s = time.monotonic()
         try:
-            with pytest.raises(RetryableError, match="gave no answer for 2 s"):
+            with pytest.raises(RetryableError, match="gave no answer for 6 s"):
                 sink.handle_many(states(2))
-            assert time.monotonic() - begun_s < 10
+            assert time.monotonic() - begun_s < 30  # it would be for ever
             sink.handle_many(states(2))
         finally:
             os.kill(backend, signal.SIGCONT)
@@ -123,7 +123,7 @@ def test_a_server_that_hangs_is_left(server: PostgresServer, url: str) -> None:
 
 
 def test_a_lock_that_somebody_holds_ends_in_time_and_names_what_to_do(server: PostgresServer, url: str) -> None:
-    with sink_of(url, timeout_s=1) as sink:
+    with sink_of(url, timeout_s=3) as sink:
         sink.handle_many(states(1))
         with server.connect(url) as other:
             other.execute("SELECT * FROM glass_edge.station_state FOR UPDATE")
