@@ -7,6 +7,7 @@ and what to do.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import uuid
 from dataclasses import dataclass
@@ -114,12 +115,17 @@ def open_for_pruning(path: Path) -> sqlite3.Connection:
 def open_for_reading(path: Path) -> sqlite3.Connection:
     """Read-only connection to an existing journal.
 
+    The file is never opened but by SQLite: closing any descriptor of it would drop the locks of all connections that
+    this process has to it (POSIX), a station's too, and the next program that closes it would delete the write-ahead
+    log in use (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+
     Raises:
         InputError: no such file, not a journal, or another version.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such journal; give the path of a station's journal file")
-    _require_database(path)
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: cannot be read; give a journal this user may read")
     try:
         uri = f"{path.resolve().as_uri()}?mode=ro"
         connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
@@ -162,7 +168,9 @@ def read_identity(connection: sqlite3.Connection, path: Path) -> JournalIdentity
 
 
 def _require_database(path: Path) -> None:
-    """Refuse other files: SQLite itself takes one of a few bytes for an empty database and would write over it."""
+    """Refuse other files: SQLite itself takes one of a few bytes for an empty database and would write over it. Only
+    before this process has any connection to it, see `open_for_reading`.
+    """
     try:
         with path.open("rb") as stream:
             start = stream.read(len(_MAGIC))

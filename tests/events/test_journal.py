@@ -183,6 +183,30 @@ def test_the_journal_of_another_station_is_refused(tmp_path: Path) -> None:
     Journal(tmp_path / "j", "loom1").close()  # the refused one let go of it
 
 
+def test_another_program_that_closes_the_journal_takes_no_event_from_its_writer(tmp_path: Path) -> None:
+    """As `sqlite3 journal` does in a shell: the last to close a database deletes its write-ahead log."""
+    path = tmp_path / "journal.db"
+    look = (
+        "import sqlite3, sys\nconnection = sqlite3.connect(sys.argv[1])\n"
+        "print(connection.execute('SELECT max(seq) FROM events').fetchone()[0])\nconnection.close()"
+    )
+
+    def seen() -> int:
+        return int(
+            subprocess.run([sys.executable, "-c", look, path], capture_output=True, text=True, check=True).stdout
+        )
+
+    with Journal(path, "loom1") as journal:
+        journal.append_all([numbered(1), numbered(2)])
+        with journal.reader() as reader:
+            assert reader.extent() == Extent(oldest=1, head=2)
+        assert seen() == 2
+        journal.append(numbered(3))
+        assert seen() == 3
+        with JournalReader(path) as reader:
+            assert reader.extent().head == 3
+
+
 @pytest.mark.parametrize("content", [b"not a database, but long enough to look at " * 40, b"x"])
 def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.txt"
