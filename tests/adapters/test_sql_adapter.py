@@ -63,7 +63,7 @@ def start(folder: Path, url: str, before: str = "") -> subprocess.Popen[bytes]:
 
 def end(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(100) == 0
 
 
 def holds(url: str, events: list[Event]) -> None:
@@ -96,17 +96,17 @@ def torture(folder: Path, url: str, kills: int, seed: int, server: PostgresServe
         events: list[Event] = []
 
         def weave() -> None:
-            for number in range(chance.randint(2, 6)):
-                drafts = [*roll_drafts(f"R-{number}", chance.randint(0, 8)), idle_draft()]
+            for roll in range(chance.randint(2, 6)):
+                drafts = [*roll_drafts(f"R-{roll}", chance.randint(0, 8)), idle_draft()]
                 events.extend(publisher.emit_all(drafts[: chance.randint(1, len(drafts))]))
 
         process = start(folder, url)
-        for _ in range(kills):
+        for number in range(kills):
             before = offset_seq(folder)
             weave()
-            eventually(lambda before=before: offset_seq(folder) > before, "progress", timeout_s=60)
+            eventually(lambda before=before: offset_seq(folder) > before, "progress", timeout_s=150)
             time.sleep(chance.uniform(0, 0.1))
-            if server is not None and chance.random() < 0.5:
+            if server is not None and number % 2:
                 server.stop()
                 weave()
                 server.start()
@@ -114,7 +114,7 @@ def torture(folder: Path, url: str, kills: int, seed: int, server: PostgresServe
                 process.kill()
                 process.wait()
                 process = start(folder, url)
-        eventually(lambda: offset_seq(folder) == len(events), "the last event", timeout_s=60)
+        eventually(lambda: offset_seq(folder) == len(events), "the last event", timeout_s=150)
         end(process)
     holds(url, events)
     return len(events)
@@ -122,7 +122,7 @@ def torture(folder: Path, url: str, kills: int, seed: int, server: PostgresServe
 
 def test_kills_lose_and_double_nothing(short_path: Path, url: str, request: pytest.FixtureRequest) -> None:
     server = None if url.startswith("sqlite") else request.getfixturevalue("server")
-    assert torture(short_path, url, kills=4, seed=1, server=server) > 30
+    assert torture(short_path, url, kills=2, seed=1, server=server) > 20
 
 
 @pytest.mark.slow
