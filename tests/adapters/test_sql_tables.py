@@ -104,7 +104,7 @@ def test_events_that_come_late_change_nothing_of_that(data: st.DataObject, turns
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @given(data=st.data(), turns=st.lists(TURNS, min_size=4, max_size=4))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 def test_many_events_that_come_late_change_nothing_of_that(
     data: st.DataObject, turns: list[list[tuple[int, int]]]
 ) -> None:
