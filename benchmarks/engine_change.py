@@ -1,6 +1,6 @@
 """What a change of the engine costs while cloth runs: lines not inspected, and how long anything had to wait.
 
-    python benchmarks/engine_change.py [--width-px 1024] [--load 0.6] [--changes 6] [--threads N] [--json]
+    python benchmarks/engine_change.py [--width-px 1024] [--load 0.6] [--changes 6] [--tries 2] [--threads N] [--json]
 
 The demo bundles inspect simulated linen from a camera that does not wait, at a share (`--load`) of the lines a second
 that this machine was found to inspect. Engines are exchanged as a station does it: opened, tested and warmed beside the
@@ -11,6 +11,9 @@ running inspection, in turn a new version of the style (in the middle of a roll)
 - stall: longest time without a turn of the inference thread, which turns once a block; before the request, while the
   engine was prepared, and within a second of the line from which on it decided;
 - delay: longest time from a line's arrival to its scores, for the same stretches.
+
+Then (`--tries`) an engine is tried in a process beside the inspection, as `glass-edge engine install` tries it: the
+same figures, from its start to its end.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ import argparse
 import itertools
 import json
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -135,6 +140,18 @@ class Change:
     delay_near_s: float
 
 
+@dataclass(slots=True)
+class Try:
+    """An engine tried beside the inspection; times in s."""
+
+    seconds: float
+    gap_lines: int
+    stall_before_s: float
+    stall_s: float
+    delay_before_s: float
+    delay_s: float
+
+
 class Turns:
     """Times between two turns of the inference thread, by a thread that looks every millisecond."""
 
@@ -230,9 +247,26 @@ class Bench:
         delays = [longest(watch.delays, *span) for span in spans]
         return Change(name, decided_s - asked_s, gap, gap * MM, *stalls, *delays)
 
+    def try_beside(self, folder: Path) -> Try:
+        """Try a bundle in another process."""
+        begun_s, missing_before = time.monotonic(), missing(self.watch)
+        script = (
+            "import sys\nfrom pathlib import Path\nfrom glass_edge.config.engine import EngineSettings\n"
+            "from glass_edge.engine.bundle import load_bundle\n"
+            "from glass_edge.service.engine_selftest import try_engine\n"
+            "try_engine(load_bundle(Path(sys.argv[1])), EngineSettings(precision='f32'))"
+        )
+        subprocess.run([sys.executable, "-c", script, str(folder)], check=True)
+        ended_s = time.monotonic()
+        spans = ((begun_s - SETTLE_S, begun_s), (begun_s, ended_s))
+        stalls = [longest(self.turns.waits, *span) for span in spans]
+        delays = [longest(self.watch.delays, *span) for span in spans]
+        time.sleep(SETTLE_S)
+        return Try(ended_s - begun_s, missing(self.watch) - missing_before, *stalls, *delays)
 
-def run(folder: Path, options: argparse.Namespace) -> tuple[list[Change], dict[str, object]]:
-    """All changes, and what was found of the whole run."""
+
+def run(folder: Path, options: argparse.Namespace) -> tuple[list[Change], list[Try], dict[str, object]]:
+    """All changes and tries, and what was found of the whole run."""
     engines = make_engines(folder / "engines")
     bundle = load_bundle(engines["linen"] / "1")
     settings = EngineSettings(precision="f32", threads=options.threads, pin_threads=False)
@@ -246,15 +280,19 @@ def run(folder: Path, options: argparse.Namespace) -> tuple[list[Change], dict[s
     )
     job = RollJob("R-1", camera, bundle, web, settings, InspectionSettings(crops=False), live=True, recipes=recipes)
     told: list[str] = []
-    keeper = EngineKeeper(job, recipes, RollJudge(JudgeRules(), job.scale), lambda code, message: told.append(message))
+    engine = open_engine(bundle, settings)
+    judge = RollJudge(JudgeRules(), job.scale)
+    keeper = EngineKeeper(job, engine, recipes, judge, lambda code, message: told.append(message))
     watch = Watch(camera)
-    pipeline = make_pipeline(job, open_engine(bundle, settings), FanOutSink([keeper, watch]))
+    pipeline = make_pipeline(job, engine, FanOutSink([keeper, watch]))
     found: list[Change] = []
+    tries: list[Try] = []
     with pipeline:
         keeper.start(pipeline.engine_changes)
         bench = Bench(pipeline, keeper, watch, Turns(pipeline), told)
         time.sleep(SETTLE_S)
         found += [bench.change(number) for number in range(options.changes)]
+        tries += [bench.try_beside(engines["linen"] / "2") for _ in range(options.tries)]
         camera.stop.set()
         pipeline.wait()
     keeper.close()
@@ -271,7 +309,7 @@ def run(folder: Path, options: argparse.Namespace) -> tuple[list[Change], dict[s
         "lines_without_scores_between": missing(watch),
         "most_blocks_waiting": pipeline.progress.block_queue_max,
     }
-    return found, whole
+    return found, tries, whole
 
 
 def main() -> None:
@@ -280,17 +318,19 @@ def main() -> None:
     parser.add_argument("--width-px", type=int, default=1024)
     parser.add_argument("--load", type=float, default=0.6, help="share of the lines a second that are possible")
     parser.add_argument("--changes", type=int, default=6)
+    parser.add_argument("--tries", type=int, default=2)
     parser.add_argument("--threads", type=int, default=0, help="that compute; 0: one a core")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="engine-change-"))
     try:
-        changes, whole = run(folder, options)
+        changes, tries, whole = run(folder, options)
     finally:
         shutil.rmtree(folder)
     machine = describe_machine()
     if options.json:
-        print(json.dumps({"machine": asdict(machine), **whole, "changes": [asdict(one) for one in changes]}, indent=2))
+        rows = {"changes": [asdict(one) for one in changes], "tries": [asdict(one) for one in tries]}
+        print(json.dumps({"machine": asdict(machine), **whole, **rows}, indent=2))
         return
     print(f"{machine.cpu}, {machine.cores} cores, {machine.system}, {machine.versions}")
     for name, value in whole.items():
@@ -307,6 +347,12 @@ def main() -> None:
         )
         gap = f"{one.gap_lines} | {one.gap_mm:.1f}"
         print(f"| {one.to} | {one.prepared_and_decides_s:.2f} | {gap} | {stalls} | {delays} |")
+    for one in tries:
+        stalls = f"{1000 * one.stall_before_s:.0f} before, {1000 * one.stall_s:.0f} meanwhile"
+        delays = f"{1000 * one.delay_before_s:.0f} before, {1000 * one.delay_s:.0f} meanwhile"
+        print(
+            f"tried beside, {one.seconds:.1f} s: gap, lines {one.gap_lines}; stall, ms: {stalls}; delay, ms: {delays}"
+        )
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ def try_engine(bundle: Bundle, settings: EngineSettings) -> EngineFacts:
         changes["cache_folder"] = None  # compiled for one thread it would be of no use to the station
     with _least_priority():
         engine = open_engine(bundle, settings.model_copy(update=changes))
-        engine.__exit__(None, None, None)
-    return engine.facts
+        with engine:  # warmed, as a station does
+            return engine.facts
 
 
 @contextlib.contextmanager

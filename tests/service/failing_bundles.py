@@ -18,7 +18,7 @@ from glass_edge.engine.manifest import GOLDEN_NAME, MODEL_NAME, Manifest, Thresh
 
 Failure = Literal["nan", "crash", "hang"]
 Mark = Literal["white", "hole"]
-"""A pixel of 255, or one below 25, as in the simulated loom's holes alone."""
+"""A pixel of 255, or one of 1 to 24, as in the simulated loom's holes alone."""
 WHITE, DARK = 255, 25
 TILE = (64, 96)
 
@@ -36,6 +36,7 @@ def failing_model(failure: Failure, mark: Mark) -> bytes:
         "axis": np.array([1], np.int64),
         "limit": np.array(WHITE - 1 if mark == "white" else DARK, np.float32),
         "nothing": np.array(0, np.float32),
+        "one": np.array(1, np.float32),
         "all_axes": np.array([1, 1, 1, 1], np.int64),
     }
     nodes = [
@@ -49,7 +50,9 @@ def failing_model(failure: Failure, mark: Mark) -> bytes:
             if mark == "white"
             else (
                 helper.make_node("ReduceMin", ["planes"], ["darkest"], axes=[1, 2, 3], keepdims=1),
-                helper.make_node("Sub", ["limit", "darkest"], ["beyond"]),
+                helper.make_node("Sub", ["limit", "darkest"], ["below"]),
+                helper.make_node("Min", ["darkest", "one"], ["is_cloth"]),  # 0 of the blank tiles that warm an engine
+                helper.make_node("Mul", ["below", "is_cloth"], ["beyond"]),
             )
         ),
         helper.make_node("Max", ["beyond", "nothing"], ["flag"]),  # 1 or more with the mark, else 0
