@@ -27,6 +27,7 @@ from glass_edge.events.curve_keys import allow, make_key_pair, revoke
 from glass_edge.events.publisher import Publisher
 from glass_edge.events.schema import Event
 
+_SLOW_S = 120.0  # programs start slowly on a busy machine
 SOURCES = Path(__file__).parents[2] / "examples" / "c"
 
 
@@ -149,19 +150,21 @@ def test_a_killed_publisher_and_a_killed_subscriber_lose_nothing(short_path: Pat
         try:
             with subscriber.running(is_killed=turn % 2 == 1):
                 wanted = before + 100
-                eventually(lambda wanted=wanted: len(subscriber.documents) > wanted, "progress")
+                eventually(lambda wanted=wanted: len(subscriber.documents) > wanted, "progress", _SLOW_S)
                 if turn % 2 == 0:  # the subscriber lives through the death of the station
                     station.kill()
                     station.wait()
                     station = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
                     wanted = len(subscriber.documents) + 100
-                    eventually(lambda wanted=wanted: len(subscriber.documents) > wanted, "progress after a restart")
+                    eventually(
+                        lambda wanted=wanted: len(subscriber.documents) > wanted, "progress after a restart", _SLOW_S
+                    )
         finally:
             station.kill()
             station.wait()
     with Publisher(ipc_settings(short_path), "loom1") as publisher, subscriber.running():
         last = publisher.emit(numbered(0)).to_json()
-        eventually(lambda: last in subscriber.documents, "the last event")
+        eventually(lambda: last in subscriber.documents, "the last event", _SLOW_S)
         with publisher.journal.reader() as reader:
             journal = [stored.document for stored in reader.read(1, 1_000_000).events]
     got = subscriber.documents
