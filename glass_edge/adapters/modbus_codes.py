@@ -44,6 +44,7 @@ FAULT_CODES: Mapping[str, int] = {
     "non_finite_scores": 21,
     "recipe_failed": 22,
     "recipe_not_kept": 23,
+    "engine_rolled_back": 24,
     "no_cloth_found": 30,
     "web_moved": 31,
     "roll_without_cloth": 32,
