@@ -234,7 +234,7 @@ def test_how_a_run_ends_decides_about_the_next_start(
     engines = again.engines("plain")
     assert engines is not None
     assert engines.trial is not None
-    assert engines.trial.left_s == (600.0 if is_engines else 510.0)
+    assert engines.trial.left_s == 510.0
 
 
 @pytest.mark.parametrize(("error", "is_engines"), [(InputError("no graph"), True), (GpuUnavailableError("no"), False)])
