@@ -61,6 +61,11 @@ def start(folder: Path, url: str, before: str = "") -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(Path.cwd())})
 
 
+def running(folder: Path) -> int:
+    """Process that wrote the state last."""
+    return int(json.loads((folder / "state/status.json").read_text())["pid"])
+
+
 def end(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(100) == 0
@@ -115,6 +120,8 @@ def torture(folder: Path, url: str, kills: int, seed: int, server: PostgresServe
                 process.wait()
                 process = start(folder, url)
         eventually(lambda: offset_seq(folder) == len(events), "the last event", timeout_s=150)
+        # one that was started a moment ago has not said yet what a signal means to it
+        eventually(lambda: running(folder) == process.pid, "the adapter runs", timeout_s=150)
         end(process)
     holds(url, events)
     return len(events)

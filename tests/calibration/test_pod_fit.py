@@ -164,6 +164,7 @@ def test_the_least_number_of_trials_is_the_least(probability: float, misses: int
     assert (trials_needed(0.9), trials_needed(0.95)) == (29, 59)
 
 
+@pytest.mark.slow
 def test_the_bound_covers_the_true_size_as_often_as_it_says() -> None:
     """300 studies of a known curve; 95 % is 285, and 274 to 294 is where 300 draws of 0.95 lie 99 times in 100."""
     rng, slope, a50 = np.random.default_rng(20), 3.0, 2.0

@@ -66,6 +66,7 @@ def own(tmp_path: Path) -> Bundle:
     return make_bundle(tmp_path / "engines")
 
 
+@pytest.mark.slow
 def test_the_new_version_promises_what_is_true_of_the_cloth(
     tmp_path: Path, own: Bundle, rolls: list[Path], station_file: Path, run: Run
 ) -> None:

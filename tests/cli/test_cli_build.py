@@ -194,6 +194,7 @@ def test_versions_are_made_from_the_time_and_never_overwritten(mill: Path, tmp_p
     assert hashes(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_an_int8_graph_is_judged_and_kept_only_if_it_passes(mill: Path, tmp_path: Path) -> None:
     pytest.importorskip("nncf", reason="the extra 'int8' is not installed")
     recipe = load_recipe(mill / "weave.toml")

@@ -93,6 +93,7 @@ def table(seconds: dict[str, list[float]]) -> str:
     return "\n".join(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(280)
 def test_eight_faults_lose_no_cloth_and_no_event(folder: Path) -> None:
     with Mill(folder, restart_s=0.2) as mill:

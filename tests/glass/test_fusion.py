@@ -46,6 +46,7 @@ def test_recorded_logits_of_the_second_set(name: str, size: str) -> None:
     close(logits, golden["logits"], absolute=5e-5)
 
 
+@pytest.mark.slow
 def test_the_form_is_the_cheaper_one() -> None:
     pooled = FusedModel(filled_model(make_recipe("resnet18", (8, 16), model=PUBLISHED)))
     assert [part.is_factored for part in pooled.head.levels] == [True, True]

@@ -231,6 +231,7 @@ def test_a_roll_without_defects_has_a_map_and_no_gallery(tmp_path: Path) -> None
     assert rows_of(written) == []
 
 
+@pytest.mark.slow
 def test_ten_thousand_defects_are_all_in_the_table_and_the_worst_in_the_gallery(tmp_path: Path) -> None:
     payloads = random_defects(10_000, 200, WIDTH_MM)
     journal = write_journal(tmp_path / "events.journal", whole_roll(payloads, woven_m=200))
