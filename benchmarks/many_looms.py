@@ -293,6 +293,22 @@ def outage(parts: Parts, kind: str, number: signal.Signals, outage_s: float, per
     print(f"  {check(workers, parts.reader, parts.database)}")
 
 
+def sizes(parts: Parts) -> None:
+    """What the servers keep."""
+    with psycopg.connect(parts.database.url) as connection:
+        row = connection.execute(
+            "SELECT sum(pg_total_relation_size(pg_class.oid))::bigint FROM pg_class"
+            " JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE nspname = 'glass_edge' AND relkind = 'r'"
+        ).fetchone()
+        count = connection.execute("SELECT count(*) FROM glass_edge.events").fetchone()
+    assert row is not None
+    assert count is not None
+    print(
+        f"\ndatabase: {row[0] / 1e6:.1f} MB for {count[0]} events, {row[0] / count[0]:.0f} bytes each, indexes included"
+    )
+    print(f"broker: {parts.broker.memory_mb():.0f} MB of memory")
+
+
 class Parts:
     """All that runs."""
 
@@ -343,6 +359,7 @@ def main() -> None:
             steady(parts, per_min, arguments.seconds)
         if arguments.at_once:
             at_once(parts, arguments.at_once)
+        sizes(parts)
         if arguments.outage_s:
             outage(parts, "mqtt", signal.SIGTERM, arguments.outage_s, 10)
             outage(parts, "sql", signal.SIGQUIT, arguments.outage_s, 10)
