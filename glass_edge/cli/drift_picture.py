@@ -69,7 +69,9 @@ def _draw(drift: StyleDrift, title: str, numbers: list[int], figure: Figure, axe
 def _draw_chart(panel: Axes, model: ModelDrift, one: FigureChart, places: Places) -> None:
     first = [places[(roll.seq, roll.roll_id)] for roll in one.first]
     if one.chart is None:
-        panel.plot(first, [roll.value for roll in one.first], "o", color=GREY, markersize=3.5)
+        rolls = (*one.first, *one.later)
+        at = [places[(roll.seq, roll.roll_id)] for roll in rolls]
+        panel.plot(at, [roll.value for roll in rolls], "o", color=GREY, markersize=3.5)
         return
     base, points = one.chart.baseline, one.chart.points
     later = [places[(roll.seq, roll.roll_id)] for roll in one.later]
@@ -97,8 +99,8 @@ def _draw_chart(panel: Axes, model: ModelDrift, one: FigureChart, places: Places
     panel.plot([at for at, _ in creeping], [value for _, value in creeping], "s", color=RED, markersize=2.5)
     if one.figure.name == "score_p999" and model.threshold_logit is not None:
         panel.plot(ends, [model.threshold_logit] * 2, color=RED, linewidth=1.0)
-        at = (ends[1], model.threshold_logit)
-        panel.annotate("threshold", at, ha="right", va="top", fontsize=7, color=RED)
+        end = (ends[1], model.threshold_logit)
+        panel.annotate("threshold", end, ha="right", va="top", fontsize=7, color=RED)
 
 
 def _changes(drift: StyleDrift, places: Places) -> list[tuple[int, str]]:

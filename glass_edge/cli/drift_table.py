@@ -34,7 +34,8 @@ def _row(one: FigureChart) -> tuple[str, str, str, str, str, str]:
     values = (*one.first, *one.later)
     last = f"{values[-1].value:.4g}" if values else "-"
     if one.chart is None:
-        return title, "-", "-", last, "-", f"too few rolls: {len(one.first)}" if values else "not measured"
+        why = f"too few rolls: {len(one.first)}" if values else "not measured"
+        return title, "-", "-", last, "-", "the first rolls do not agree" if one.is_uneven else why
     base = one.chart.baseline
     first = f"{base.centre:.4g} +- {base.sigma:.2g}"
     within = ("" if one.figure.below else "up to ") + " to ".join(f"{limit:.4g}" for limit in one.limits)

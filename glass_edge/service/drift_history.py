@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from glass_edge.calibration.control_chart import Chart, ChartRules, baseline_of, draw_chart
 from glass_edge.config.drift import DriftSettings
 from glass_edge.events.journal_reader import JournalReader
@@ -22,6 +24,7 @@ from glass_edge.service.drift_memory import KeptBaseline, RollValue
 MOST_ROLLS = 400
 MOST_RECALLED = 2000
 _MOST_KEYS = 64
+_MOST_ODD = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +43,15 @@ class FigureChart:
         figure: which.
         first: rolls of the baseline so far.
         later: rolls that are judged, as many as the chart's points.
-        chart: None: there are too few rolls to say anything.
+        chart: None: there are too few rolls to say anything, or the first ones do not agree.
+        is_uneven: more than a quarter of the baseline is odd: two rhythms of a weave, say, now one, now the other.
     """
 
     figure: ChartedFigure
     first: tuple[RollValue, ...]
     later: tuple[RollValue, ...]
     chart: Chart | None
+    is_uneven: bool = False
 
     @property
     def is_alarm(self) -> bool:
@@ -130,5 +135,7 @@ class DriftHistory:
             return FigureChart(figure, base, later, None)
         numbers = [one.value for one in base]
         baseline = baseline_of(numbers, figure.sigma_floor(numbers))
+        if np.count_nonzero(baseline.is_odd) > _MOST_ODD * len(base):
+            return FigureChart(figure, base, later, None, is_uneven=True)
         judged = [one.value for one in later]
         return FigureChart(figure, base, later, draw_chart(baseline, judged, self._rules, upper_only=not figure.below))

@@ -140,6 +140,17 @@ def test_a_figure_that_was_not_measured_says_nothing(loom: Loom) -> None:
     assert loom.weave(5, pitch_along_mm=None) == []  # neither over nor told again
 
 
+def test_a_pitch_that_is_now_one_and_now_another_says_nothing(loom: Loom) -> None:
+    for number in range(10):
+        loom.weave(1, pitch_along_mm=1.0 if number % 3 == 0 else 0.5 + 0.001 * number)
+    assert loom.weave(5, pitch_along_mm=3.0) == []
+    key, kept = _key(loom)
+    charts = {one.figure.name: one for one in loom.watch._history.charts(key, kept)}  # type: ignore[arg-type]
+    assert charts["pitch_along_mm"].is_uneven
+    assert charts["pitch_along_mm"].chart is None
+    assert not charts["pitch_across_mm"].is_uneven
+
+
 def test_saturation_that_goes_away_is_no_drift(loom: Loom) -> None:
     loom.weave(10, saturated_share=0.2)
     assert loom.weave(10, saturated_share=0.0) == []
