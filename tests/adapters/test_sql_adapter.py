@@ -119,6 +119,7 @@ def torture(folder: Path, url: str, kills: int, seed: int, server: PostgresServe
                 process.kill()
                 process.wait()
                 process = start(folder, url)
+        events += publisher.emit_all([idle_draft()])  # by which the process is known to be up
         eventually(lambda: offset_seq(folder) == len(events), "the last event", timeout_s=150)
         # one that was started a moment ago has not said yet what a signal means to it
         eventually(lambda: running(folder) == process.pid, "the adapter runs", timeout_s=150)
