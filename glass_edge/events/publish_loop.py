@@ -72,8 +72,9 @@ class PublishLoop:
             with self._journal.reader() as reader, guard or contextlib.nullcontext():
                 sockets = StationSockets(context, self._settings, guard)
                 with contextlib.closing(sockets):
+                    publication = self._publication(reader, guard)  # before an event can come: it is then published
                     on_ready(*sockets.endpoints)
-                    self._serve(self._publication(reader, guard), self._retention(reader), sockets, guard)
+                    self._serve(publication, self._retention(reader), sockets, guard)
         finally:
             context.term()  # waits for peers up to the linger
 
