@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from glass_edge.acquisition.loom.defects import parse_orders
 from glass_edge.acquisition.loom.output import write_strip
 from glass_edge.acquisition.loom.spec import LoomSpec
+from glass_edge.cli import challenge
 from glass_edge.config.events import EventSettings
 from glass_edge.events.drafts import DraftMaker
 from glass_edge.events.journal_reader import JournalReader
@@ -74,7 +74,9 @@ MARKS = [(20.0 * number + 3.0 * (number % 4), 50.0 + 10.0 * (number % 3)) for nu
 
 
 @pytest.mark.parametrize("missed", [(), (4,)])
-def test_marks_of_a_real_publication(tmp_path: Path, sockets: Path, run: Run, missed: tuple[int, ...]) -> None:
+def test_marks_of_a_real_publication(
+    tmp_path: Path, sockets: Path, run: Run, monkeypatch: pytest.MonkeyPatch, missed: tuple[int, ...]
+) -> None:
     station, strip = _station(tmp_path, sockets), _strip(tmp_path, MARKS)
     settings = EventSettings(
         journal=tmp_path / "events.journal",
@@ -82,10 +84,18 @@ def test_marks_of_a_real_publication(tmp_path: Path, sockets: Path, run: Run, mi
         request_endpoint=f"ipc://{sockets}/r",
         beacon_s=0.1,
     )
-    maker = DraftMaker(Roll("r", "s", 0), SCALE, True)
+    maker, is_listening = DraftMaker(Roll("r", "s", 0), SCALE, True), threading.Event()
+
+    def passing(*arguments: object) -> Callable[[], bool]:  # what guides the person, who then leads the strip past
+        has_passed = guide(*arguments)
+        is_listening.set()
+        return has_passed
+
+    guide = challenge._passing
+    monkeypatch.setattr(challenge, "_passing", passing)
 
     def weave() -> None:
-        time.sleep(0.6)
+        assert is_listening.wait(60)
         for number, (along, across) in enumerate(MARKS):
             if number not in missed:
                 place = round(along) + 1000, round(across)

@@ -41,6 +41,7 @@ def test_a_new_version_decides_at_once_and_no_line_is_lost(tmp_path: Path, socke
         assert "no style 'twill' here; the station has 'plain'" in running.refused("twill")
         assert "no version '7'; there is '1', '2'" in running.refused("plain", "7")
         assert "plain 1 decides already" in running.refused("plain", "1")
+        running.until(lambda events: any(one["kind"] == "defect.end" for one in events))
         assert running.change("plain") == "2"
         running.until_active("plain", "2")
         assert running.change("plain", "1") == "1"
