@@ -58,13 +58,18 @@ def held(pid: int) -> tuple[int, int, int]:
     )
 
 
+def processes(mill: Mill) -> dict[str, int | None]:
+    """Pid of each process by its name."""
+    adapters = {name: unit.pid for name, unit in mill.adapters.items()}
+    return adapters | {"station": mill.station.pid, "camera process": mill.camera_pid()}
+
+
 def weave(mill: Mill) -> tuple[dict[str, list[tuple[int, int, int]]], int]:
     """Live an ordinary life for SOAK_S; what each process held, a sample every five seconds, and rolls begun."""
     samples: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
     settings = tomllib.loads(mill.station_text)
     request, metrics = settings["events"]["request_endpoint"], f"http://127.0.0.1:{settings['metrics']['port']}/metrics"
-    pids = {name: unit.pid for name, unit in mill.adapters.items()}
-    pids |= {"station": mill.station.pid, "camera process": mill.camera_pid()}
+    pids = processes(mill)
     begun_s, n_rolls = time.monotonic(), 0
     while (past_s := time.monotonic() - begun_s) < SOAK_S:
         for name, pid in pids.items():
@@ -77,10 +82,7 @@ def weave(mill: Mill) -> tuple[dict[str, list[tuple[int, int, int]]], int]:
         with urllib.request.urlopen(metrics, timeout=10) as answer:
             assert b"glass_edge_" in answer.read()
         time.sleep(5.0)
-    assert mill.camera_pid() == pids["camera process"]
-    assert {name: unit.pid for name, unit in mill.adapters.items()} | {"station": mill.station.pid} == {
-        name: pid for name, pid in pids.items() if name != "camera process"
-    }
+    assert processes(mill) == pids
     return samples, n_rolls
 
 
