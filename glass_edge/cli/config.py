@@ -1,7 +1,7 @@
 """`glass-edge config check | show`: station files.
 
-Promises: `check` says all that is wrong with a file at once, and with the bundle and the images it names; nothing is
-started or written.
+Promises: `check` says all that is wrong with a file at once, and with the bundle and the images it names, and which
+other engine a start would take; nothing is started or written.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ def check(file: _FileArgument, as_json: _Json = False) -> None:
     from glass_edge.config.station import load_station
     from glass_edge.engine.bundle import load_bundle
     from glass_edge.errors import InputError
+    from glass_edge.service.engine_next import next_start
     from glass_edge.service.roll_job import RollJob, check_job
 
     settings = load_station(file)
@@ -52,6 +53,12 @@ def check(file: _FileArgument, as_json: _Json = False) -> None:
         except InputError as error:
             problems.append(str(error))
         problems += recipe_problems(settings, job)
+    said = ""
+    if bundle is not None:
+        try:
+            said = next_start(settings).said
+        except InputError as error:
+            problems.append(str(error))
     if problems:
         raise InputError("\n".join(problems))
     assert camera is not None
@@ -70,6 +77,8 @@ def check(file: _FileArgument, as_json: _Json = False) -> None:
         f"{file}: station {settings.station}, camera {settings.camera.kind} of {camera.width_px} px, style "
         f"{manifest.style} {manifest.version}: good"
     )
+    if said:
+        typer.echo(said)
 
 
 def show(file: _FileArgument, as_json: _Json = False) -> None:

@@ -69,7 +69,7 @@ def _station(settings: StationSettings) -> Iterator[Finding]:
 
     events, output = settings.events, settings.output
     yield from examine("gpu", lambda: box.gpu(settings.engine))
-    yield from examine("engine", lambda: parts.engine(settings.bundle, settings.engine))
+    yield from examine("engine", lambda: parts.engine_of(settings))
     yield from examine("camera", lambda: parts.camera(settings.camera, _ask_camera))
     if settings.camera.kind in ("genicam", "joined"):
         yield from examine("system", parts.usb_and_network)

@@ -42,6 +42,26 @@ class FileLock:
         self._fd = fd
         return True
 
+    def is_held(self) -> bool:
+        """Whether anybody holds the lock; nothing is made or written.
+
+        Raises:
+            InputError: the lock file cannot be looked at.
+        """
+        try:
+            fd = os.open(self.path, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise InputError(f"cannot read {self.path}: {error.strerror}; ask as the user of the station") from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
     def holder(self) -> str:
         """'process 123' for messages, as its holder wrote it; 'another process' when unknown."""
         try:

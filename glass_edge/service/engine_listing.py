@@ -15,10 +15,9 @@ from glass_edge.engine.bundle import Bundle, load_manifest, version_folders
 from glass_edge.engine.keys import read_trusted_keys
 from glass_edge.errors import InputError
 from glass_edge.service.engine_memory import EngineMemory
+from glass_edge.service.engine_next import next_start
 from glass_edge.service.engine_record import installed_utc
 from glass_edge.service.engine_slots import EngineName, Refusal
-from glass_edge.service.engine_start import begins_with
-from glass_edge.service.engine_trial import bundle_before
 from glass_edge.service.recipe_book import RecipeBook
 
 
@@ -68,7 +67,7 @@ def engines_of(
     book = RecipeBook.of(settings)
     trusted = read_trusted_keys(settings.engine.trusted_keys) if settings.engine.require_signature else None
     special = {"station file": settings.bundle.resolve()}
-    if decides is None and (beginning := _next_start(settings, memory, book)) is not None:
+    if decides is None and (beginning := _next_start(settings)) is not None:
         special["next start"] = beginning.resolve()
     found: dict[str, list[ListedEngine]] = {}
     for style, entry in book.entries.items():
@@ -88,11 +87,9 @@ def engines_of(
     return found
 
 
-def _next_start(settings: StationSettings, memory: EngineMemory, book: RecipeBook) -> Path | None:
+def _next_start(settings: StationSettings) -> Path | None:
     try:
-        if memory.died_on is not None:
-            return bundle_before(memory, book, memory.died_on).folder
-        return begins_with(settings, memory, book).folder
+        return next_start(settings).folder
     except InputError:  # the start will say why
         return None
 

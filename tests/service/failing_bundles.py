@@ -128,12 +128,16 @@ def _failing_nodes(failure: Failure, constants: dict[str, NDArray[np.generic]]) 
     ]
 
 
-def make_failing_bundle(root: Path, failure: Failure, *, version: str, mark: Mark = "white") -> Bundle:
-    """A bundle as `station_support.make_bundle` makes them, that passes the parity gate: its golden tiles have no
+def make_failing_bundle(
+    root: Path, failure: Failure, *, version: str, mark: Mark = "white", golden_has_mark: bool = False
+) -> Bundle:
+    """A bundle as `station_support.make_bundle` makes them, that passes the parity gate where its golden tiles have no
     mark.
     """
     height, width = TILE
     tiles = np.random.default_rng(2).integers(DARK, WHITE, (3, height, width, 1), dtype=np.uint8)
+    if golden_has_mark:
+        tiles[0, 0, 0] = WHITE if mark == "white" else DARK - 1
     tile = TileSpec(
         height_px=height, width_px=width, channels=1, halo_px=HALO, score_stride_px=STRIDE, max_halo_error=0.0
     )

@@ -148,3 +148,14 @@ def glass_edge(*arguments: object, **options: object) -> subprocess.Popen[str]:
     """The program as a user starts it, in a process of its own."""
     command = [sys.executable, "-m", "glass_edge.cli", *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def station_file(folder: Path, name: str = "station", bundle: str = "engines/plain", more: str = "") -> Path:
+    """The file of a station on a simulated loom, whose styles lie in `folder`/engines."""
+    path = folder / f"{name}.toml"
+    path.write_text(
+        f'station = "{name}"\nbundle = "{bundle}"\n{more}\n[camera]\nkind = "loom"\nwidth_px = 200\n'
+        "[web]\nmm_per_px = 0.5\nmm_per_line = 0.5\nspan = { left_px = 0, right_px = 200 }\n"
+        f'[events]\njournal = "{name}.journal"\n'
+    )
+    return path

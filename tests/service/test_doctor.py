@@ -12,6 +12,7 @@ import pytest
 from glass_edge.config.camera import GenicamCameraSettings, ReplayCameraSettings
 from glass_edge.config.engine import EngineSettings
 from glass_edge.config.events import CurveSettings, EventSettings
+from glass_edge.engine.keys import write_key_pair
 from glass_edge.errors import InputError
 from glass_edge.events.curve_keys import allow, make_key_pair
 from glass_edge.events.publisher import Publisher
@@ -46,7 +47,8 @@ def test_the_engine_of_the_demo_is_well() -> None:
 
 
 def test_an_engine_that_needs_a_signature_is_told(tmp_path: Path) -> None:
-    settings = EngineSettings.model_construct(**EngineSettings().model_dump() | {"require_signature": True})
+    trusted = write_key_pair(tmp_path / "mill").public
+    settings = EngineSettings(require_signature=True, trusted_keys=(trusted,))
     *_, last = examine("engine", lambda: parts.engine(DEMO, settings))
     assert last.verdict is Verdict.BAD
     assert "not signed" in last.text

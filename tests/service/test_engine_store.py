@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from station_support import make_bundle
+from failing_bundles import make_failing_bundle
+from station_support import make_bundle, station_file
 
 from glass_edge.config.engine import EngineSettings
 from glass_edge.config.station import load_station
@@ -31,16 +32,6 @@ from glass_edge.service.engine_slots import EngineName
 from glass_edge.service.engine_store import Installed, Order, folder_of, install
 
 Test = Callable[[Bundle, EngineSettings], object]
-
-
-def station_file(folder: Path, name: str = "station", bundle: str = "engines/plain", more: str = "") -> Path:
-    path = folder / f"{name}.toml"
-    path.write_text(
-        f'station = "{name}"\nbundle = "{bundle}"\n{more}\n[camera]\nkind = "loom"\nwidth_px = 200\n'
-        "[web]\nmm_per_px = 0.5\nmm_per_line = 0.5\nspan = { left_px = 0, right_px = 200 }\n"
-        f'[events]\njournal = "{name}.journal"\n'
-    )
-    return path
 
 
 @pytest.fixture
@@ -223,22 +214,37 @@ def test_an_engine_is_tried_in_one_thread_at_the_least_priority(tmp_path: Path) 
     bundle = make_bundle(tmp_path / "engines")
     before = os.getpriority(os.PRIO_PROCESS, 0)
     script = (
-        "import os, sys\nfrom pathlib import Path\nfrom glass_edge.config.engine import EngineSettings\n"
-        "from glass_edge.engine.bundle import load_bundle\nfrom glass_edge.service import engine_selftest\n"
+        "import os, sys\nfrom glass_edge.service import engine_selftest\n"
         "real = engine_selftest.open_engine\n"
         "def opened(bundle, settings):\n"
         "    engine = real(bundle, settings)\n"
-        "    print(engine.facts.threads, os.getpriority(os.PRIO_PROCESS, 0), settings.cache_folder)\n"
+        "    print(engine.facts.threads, os.getpriority(os.PRIO_PROCESS, 0), settings.cache_folder, file=sys.stderr)\n"
         "    return engine\n"
         "engine_selftest.open_engine = opened\n"
-        f"bundle = load_bundle(Path({str(bundle.folder)!r}))\n"
-        "settings = EngineSettings(cores=(0,), cache_folder=Path('cache'))\n"
-        "print(engine_selftest.try_engine(bundle, settings).precision)"
+        "engine_selftest.main()"
     )
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert ran.stdout.splitlines()[0] == "1 19 None"
+    settings = EngineSettings(cores=(0,), cache_folder=Path("cache"))
+    ran = subprocess.run(
+        [sys.executable, "-c", script, bundle.folder],
+        input=settings.model_dump_json(),
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    assert ran.stderr.splitlines()[-1] == "1 19 None"
+    assert json.loads(ran.stdout)["facts"]["threads"] == 1
+    assert try_engine(bundle, settings).precision == json.loads(ran.stdout)["facts"]["precision"]
     assert not (tmp_path / "cache").exists()
     assert os.getpriority(os.PRIO_PROCESS, 0) == before
+
+
+def test_an_engine_that_ends_its_process_is_not_installed(station: Path, tmp_path: Path) -> None:
+    """It crashes on its own golden tiles."""
+    crashing = make_failing_bundle(tmp_path / "stick", "crash", version="2", golden_has_mark=True)
+    with pytest.raises(GlassEdgeError, match=r"the engine ended its process \(SIG(SEGV|BUS|ABRT)\) while it was tried"):
+        bring(station, crashing.folder, test=try_engine)
+    assert versions(tmp_path / "engines" / "plain") == ["1"]
 
 
 def test_an_engine_that_differs_here_is_not_installed(station: Path, tmp_path: Path) -> None:

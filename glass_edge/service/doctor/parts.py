@@ -1,6 +1,7 @@
 """The engine and the camera of a station.
 
-Promises: the engine is compiled and tested on its golden tiles as at every start; of a camera no line is taken.
+Promises: the engine is compiled and tested on its golden tiles as at every start, in a process of its own; of a camera
+no line is taken.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from glass_edge.acquisition.images import list_images
 from glass_edge.config.camera import GenicamCameraSettings, LoomCameraSettings, ReplayCameraSettings
 from glass_edge.config.engine import EngineSettings
 from glass_edge.config.joined_camera import JoinedCameraSettings, StationCameraSettings
+from glass_edge.config.station import StationSettings
 from glass_edge.engine.bundle import Bundle, load_bundle
-from glass_edge.engine.factory import open_engine
 from glass_edge.service.doctor.finding import Finding, care, good
+from glass_edge.service.engine_next import next_start
+from glass_edge.service.engine_selftest import try_engine
 
 _LEAST_USB_MB = 256
 _LEAST_RECEIVE_BYTES = 16 << 20
@@ -27,16 +30,22 @@ AskCamera = Callable[[GenicamCameraSettings], dict[str, Any]]
 """Opens a camera with its profile in a process of its own; its facts and what it lacks."""
 
 
+def engine_of(settings: StationSettings) -> Iterator[Finding]:
+    """The engine that the station's next start takes, which a command may have chosen. Raises as `engine`."""
+    beginning = next_start(settings)
+    if beginning.said:
+        yield good("engine", beginning.said)
+    yield from engine(beginning.folder, settings.engine)
+
+
 def engine(folder: Path, settings: EngineSettings) -> Iterator[Finding]:
-    """The bundle, its signature, and the self-test of its engine. Raises as `open_engine`."""
+    """The bundle, its signature, and the self-test of its engine. Raises as `try_engine`."""
     bundle: Bundle = load_bundle(folder)
     manifest = bundle.manifest
     yield good("engine", f"{bundle.folder}: style {manifest.style} {manifest.version}, all files as in the manifest")
     signers = ", ".join(signature.key_id for signature in bundle.signatures)
     yield good("engine", f"signed with key {signers}" if signers else "not signed, and no signature is required")
-    compiled = open_engine(bundle, settings)
-    facts = compiled.facts
-    compiled.__exit__(None, None, None)
+    facts = try_engine(bundle, settings)
     text = f"{facts.runtime} {facts.version} in {facts.precision} on {facts.device} passes its golden tiles"
     yield good("engine", text)
     if settings.cache_folder is None:
