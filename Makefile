@@ -30,9 +30,11 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# files of tests on as many processes as there are cores, four at most: each may hold PyTorch and a model
+# files of tests on half as many processes again as there are cores, for many wait for a peer, four at most, for each may
+# hold PyTorch and a model; those that compute have a core each, and what the processes that they start import is compiled once
+WORKERS = $(shell n=$$(getconf _NPROCESSORS_ONLN); n=$$((n + n / 2)); echo $$((n > 4 ? 4 : n)))
 test: lint
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
 
 # what the slow tests need besides: Ray and its 240 MB
 $(VENV)/.slow: $(VENV)/.dev
