@@ -11,6 +11,7 @@ docs/decisions/0016-a-damaged-journal-is-put-aside.md.
 from __future__ import annotations
 
 import contextlib
+import glob
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -29,12 +30,18 @@ FAULT = "journal_damaged"
 CHECK_S, SUSPECT_S = 2.0, 300.0
 _APPLICATION_ID_AT = 68  # https://www.sqlite.org/fileformat.html
 _BESIDE = ("-wal", "-shm")
+_ASIDE = ".damaged-"
 
 
 def suspect_journal(path: Path) -> None:
     """Have the whole journal looked at by the next start, however long that takes: this run failed by it."""
     with contextlib.suppress(OSError):  # a full disk is no damage
         _mark(path).touch()
+
+
+def put_aside(path: Path) -> list[Path]:
+    """Files of damaged journals that lie beside the journal at `path`."""
+    return list(path.parent.glob(f"{glob.escape(path.name)}{_ASIDE}*"))
 
 
 def _mark(path: Path) -> Path:
@@ -178,7 +185,7 @@ def _is_corrupt(error: sqlite3.Error) -> bool:
 
 
 def _put_aside(path: Path, problem: str) -> str:
-    kept = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S_%fZ}")
+    kept = path.with_name(f"{path.name}{_ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%S_%fZ}")
     said = f"{path}: the journal is damaged ({problem}); a new one begins, with a new epoch"
     if not path.exists():
         return f"{said}; events that clients had not taken are lost"

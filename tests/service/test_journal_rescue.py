@@ -18,6 +18,8 @@ from glass_edge.events.journal_check import verify
 from glass_edge.events.payloads import StationState
 from glass_edge.fabric.geometry import WebScale
 from glass_edge.service import journal_rescue
+from glass_edge.service.doctor.finding import Verdict
+from glass_edge.service.doctor.storage import journal_disk
 from glass_edge.service.journal_rescue import rescue_journal, suspect_journal
 from glass_edge.service.web_place import WebPlace, boot_id, boot_s, place_path, save_place
 
@@ -104,6 +106,17 @@ def test_a_truncated_journal_keeps_its_begin(tmp_path: Path) -> None:
     lines = next(one for one in kept(path) if one.suffix == ".jsonl").read_text().splitlines()
     assert set(lines) <= set(documents)
     assert len(lines) > 100
+
+
+def test_the_doctor_tells_of_what_was_put_aside(tmp_path: Path) -> None:
+    path, _ = journaled(tmp_path)
+    assert len(list(journal_disk(path, keep_mb=1))) == 2
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert rescue_journal(path, "loom1")
+    *_, last = journal_disk(path, keep_mb=1)
+    assert last.verdict is Verdict.CARE
+    assert last.text.startswith(f"damaged journals were put aside, {len(kept(path))} files of ")
+    assert last.remedy.endswith(f"rm {path}.damaged-*")
 
 
 def test_an_overwritten_header_is_damage_where_the_place_says_whose_it_was(tmp_path: Path) -> None:

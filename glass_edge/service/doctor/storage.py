@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from glass_edge.service.doctor.finding import Finding, bad, care, good
+from glass_edge.service.journal_rescue import put_aside
 
 _TRIES = 15
 _SLOW_SYNC_S = 0.1
@@ -31,6 +32,10 @@ def journal_disk(journal: Path, keep_mb: float) -> Iterator[Finding]:
         yield bad("journal", f"{folder} is on {kind}", "keep the journal on a local disk: events.journal")
     if os.access(folder, os.W_OK | os.X_OK):
         yield _speed(folder)
+    if aside := sorted(put_aside(journal)):
+        size = sum(one.stat().st_size for one in aside)
+        text = f"damaged journals were put aside, {len(aside)} files of {size / 1e6:.1f} MB, the oldest {aside[0].name}"
+        yield care("journal", text, f"check the disk; once clients have what they miss of them: rm {journal}.damaged-*")
 
 
 def picture_disk(folder: Path, most_mb: int) -> Iterator[Finding]:
