@@ -1,4 +1,4 @@
-"""`glass-edge bundle show | verify | keygen | sign | diff`.
+"""`glass-edge bundle show | verify | keygen | sign | revoke | diff`.
 
 Promises: each refuses a bundle with anything missing, changed or not listed, or a signature that does not fit; `verify`
 also runs the parity gate on this machine, and asks for a trusted signature where it is told to, before anything runs.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from glass_edge.cli import bundle_diff, bundle_sign
+from glass_edge.cli import bundle_diff, bundle_revoke, bundle_sign
 from glass_edge.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
     group.command("verify")(verify)
     group.command("keygen")(bundle_sign.keygen)
     group.command("sign")(bundle_sign.sign)
+    group.command("revoke")(bundle_revoke.revoke)
     group.command("diff")(bundle_diff.diff)
     app.add_typer(group, name="bundle")
 
@@ -63,11 +64,15 @@ def verify(
     trusted: Annotated[
         list[Path] | None, typer.Option(metavar="KEYFILE", help="Public key to trust; may be given several times.")
     ] = None,
+    revoked: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File of revocations; what it names is refused.")
+    ] = None,
     as_json: _Json = False,
 ) -> None:
     """Verify files and signatures of a bundle, and run its golden tiles through the engine on this machine."""
     from glass_edge.engine.bundle import load_bundle
     from glass_edge.engine.keys import read_trusted_keys
+    from glass_edge.engine.revocation import read_revocations
     from glass_edge.engine.trust import require_trusted
 
     if require_signature != bool(trusted):
@@ -76,10 +81,13 @@ def verify(
             if require_signature
             else "--trusted is only used with --require-signature; add --require-signature"
         )
-    keys = read_trusted_keys(trusted or ())
+    revocations = read_revocations(revoked)
+    given = read_trusted_keys(trusted or ())
+    keys = {identity: path for identity, path in given.items() if revocations.of_key(identity) is None}
     loaded = load_bundle(bundle)
+    revocations.refuse(loaded)
     if require_signature:
-        require_trusted(loaded, keys)
+        require_trusted(loaded, given, revocations)
     loaded.golden()
     results = [] if files_only else run_gate(loaded, precision)
     if as_json:

@@ -69,10 +69,9 @@ def _print(style: str, one: ListedEngine) -> None:
     typer.echo(f"\n{style} {manifest.version}{': ' if roles else ''}{', '.join(roles)}")
     typer.echo(f"  manifest   SHA-256 {one.bundle.manifest_sha256}")
     signers = "; ".join(str(signature) for signature in one.bundle.signatures) or "nobody"
-    trust = (
-        "" if one.is_trusted is None else " (trusted)" if one.is_trusted else " (no trusted key: it would be refused)"
-    )
-    typer.echo(f"  signed by  {signers}{trust}")
+    typer.echo(f"  signed by  {signers}{' (trusted)' if one.is_trusted and one.bundle.signatures else ''}")
+    if one.distrust is not None:
+        typer.echo(f"  refused    {one.distrust}")
     promise = manifest.threshold.promise
     promised = "no promise" if promise is None else f"at most {promise.high_per_100m:.3g} false alarms in 100 m"
     typer.echo(f"  threshold  {manifest.threshold.logit:.4g}, {promised}")
@@ -93,6 +92,7 @@ def _document(one: ListedEngine) -> dict[str, Any]:
         "manifest_sha256": one.bundle.manifest_sha256,
         "signers": [signature.signer for signature in one.bundle.signatures],
         "is_trusted": one.is_trusted,
+        "distrust": one.distrust,
         "threshold_logit": manifest.threshold.logit,
         "promised_per_100m": None if promise is None else promise.high_per_100m,
         "installed_utc": None if one.installed_utc is None else one.installed_utc.isoformat(),

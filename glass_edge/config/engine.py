@@ -44,6 +44,9 @@ class EngineSettings(Settings):
     """Inspect only with a bundle that was signed with one of `trusted_keys`."""
     trusted_keys: tuple[Path, ...] = ()
     """Files of Ed25519 public keys in PEM, one a file (`glass-edge bundle keygen` makes them)."""
+    revoked: Path | None = None
+    """File of versions and keys that are not to be used any more (`glass-edge bundle revoke` writes it). None: none
+    is."""
     trial_min: float = Field(default=10.0, ge=0, le=10_000)
     """Minutes of inspection for which an engine that decides for the first time is on trial: where it fails, or the
     station dies meanwhile, the engine before decides again. 0: no trial."""

@@ -87,10 +87,11 @@ class StationSettings(Settings):
             camera = camera.model_copy(update={"path": folder / camera.path})
         elif isinstance(camera, GenicamCameraSettings | JoinedCameraSettings):
             camera = camera.relative_to(folder)
-        cache = self.engine.cache_folder
+        cache, revoked = self.engine.cache_folder, self.engine.revoked
         places = {
             "cache_folder": None if cache is None else folder / cache,
             "trusted_keys": tuple(folder / key for key in self.engine.trusted_keys),
+            "revoked": None if revoked is None else folder / revoked,
         }
         engine = self.engine.model_copy(update=places)
         events = self.events.relative_to(folder)

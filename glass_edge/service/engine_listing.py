@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from glass_edge.config.engine import EngineSettings
 from glass_edge.config.station import StationSettings
 from glass_edge.engine.bundle import Bundle, load_manifest, version_folders
-from glass_edge.engine.keys import read_trusted_keys
+from glass_edge.engine.trust import check_trust
 from glass_edge.errors import InputError
 from glass_edge.service.engine_memory import EngineMemory
 from glass_edge.service.engine_next import next_start
@@ -30,7 +31,8 @@ class ListedEngine:
         folder: where it lies.
         problem: why it cannot be read; None: it can (its files are verified when it is asked for).
         bundle: its manifest and signatures; None where there is a problem.
-        is_trusted: signed by a trusted key; None: the station asks for none.
+        is_trusted: as the station asks for signatures and revokes versions; None: it does neither.
+        distrust: why it would be refused; None: it would not.
         installed_utc: when it came; None: not known.
         roles: what it is to the station, in the order of `ROLES`.
         trial_left_s: inspection until it has stood its trial, s; None: it has none.
@@ -42,6 +44,7 @@ class ListedEngine:
     problem: str | None = None
     bundle: Bundle | None = None
     is_trusted: bool | None = None
+    distrust: str | None = None
     installed_utc: datetime | None = None
     roles: tuple[str, ...] = ()
     trial_left_s: float | None = None
@@ -62,10 +65,9 @@ def engines_of(
         decides: style and version that the running station says; None: it does not run.
 
     Raises:
-        InputError: the station's own bundle is wrong, or a trusted key.
+        InputError: the station's own bundle is wrong.
     """
     book = RecipeBook.of(settings)
-    trusted = read_trusted_keys(settings.engine.trusted_keys) if settings.engine.require_signature else None
     special = {"station file": settings.bundle.resolve()}
     if decides is None and (beginning := _next_start(settings)) is not None:
         special["next start"] = beginning.resolve()
@@ -76,7 +78,7 @@ def engines_of(
         except InputError as error:
             found[style] = [ListedEngine(style, entry.bundle, problem=str(error))]
             continue
-        versions = [_listed(style, folder, memory, trusted) for folder in reversed(folders)]
+        versions = [_listed(style, folder, memory, settings.engine) for folder in reversed(folders)]
         newest = next((one for one in versions if one.bundle is not None and one.refused is None), None)
         found[style] = [
             replace(
@@ -94,7 +96,7 @@ def _next_start(settings: StationSettings) -> Path | None:
         return None
 
 
-def _listed(style: str, folder: Path, memory: EngineMemory, trusted: Mapping[str, Path] | None) -> ListedEngine:
+def _listed(style: str, folder: Path, memory: EngineMemory, settings: EngineSettings) -> ListedEngine:
     try:
         bundle = load_manifest(folder)
     except InputError as error:
@@ -103,11 +105,18 @@ def _listed(style: str, folder: Path, memory: EngineMemory, trusted: Mapping[str
     trial = (
         None if engines is None or not engines.deciding.is_one(name.version, name.manifest_sha256) else engines.trial
     )
+    distrust = None
+    try:
+        check_trust(bundle, settings)
+    except InputError as error:
+        distrust = str(error)
+    asks = settings.require_signature or settings.revoked is not None
     return ListedEngine(
         style,
         folder,
         bundle=bundle,
-        is_trusted=None if trusted is None else any(one.key_id in trusted for one in bundle.signatures),
+        is_trusted=distrust is None if asks else None,
+        distrust=distrust,
         installed_utc=installed_utc(bundle),
         trial_left_s=None if trial is None else trial.left_s,
         refused=memory.refusal(name),
