@@ -15,6 +15,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from glass_edge.fabric.roll import Roll, RollTotals
+from glass_edge.inspection.sink import QuietSink
 from glass_edge.service.report_job import ReportOrder, safe_name
 
 MOST_WAITING = 8
@@ -90,3 +92,15 @@ class RollReports:
             return "the station stopped before it was made"
         lines = said.strip().splitlines()
         return lines[-1] if lines else f"its process ended with {process.returncode}"
+
+
+class ReportSink(QuietSink):
+    """Asks for a report of each roll that ended."""
+
+    def __init__(self, reports: RollReports, table: str) -> None:
+        self._reports, self._table = reports, table
+
+    def roll_ended(self, roll: Roll, totals: RollTotals) -> None:
+        """Ask, where cloth was woven."""
+        if totals.lines_woven:
+            self._reports.ask(roll.roll_id, self._table)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -31,11 +30,9 @@ from glass_edge.events.publisher import Publisher
 from glass_edge.events.schema import Draft
 from glass_edge.events.snapshot import is_bypassed
 from glass_edge.fabric.geometry import WebScale
-from glass_edge.fabric.roll import Roll, RollTotals
-from glass_edge.inspection.coverage import CoverageGap
 from glass_edge.inspection.parameters import promised_per_100m, style_parameters
 from glass_edge.inspection.pipeline import InspectionPipeline
-from glass_edge.inspection.sink import Fault, InspectionSink, QuietSink
+from glass_edge.inspection.sink import Fault, InspectionSink
 from glass_edge.service.bypass import Bypass
 from glass_edge.service.challenge_watch import ChallengeSink, ChallengeWatch
 from glass_edge.service.crops import CropStore
@@ -54,51 +51,13 @@ from glass_edge.service.journal_rescue import rescue_journal, suspect_journal
 from glass_edge.service.roll_job import RollJob, RollReport, check_job
 from glass_edge.service.roll_judge import RollJudge
 from glass_edge.service.roll_pipeline import make_pipeline
-from glass_edge.service.roll_reports import RollReports
+from glass_edge.service.roll_reports import ReportSink, RollReports
+from glass_edge.service.roll_tally import RollTally
 from glass_edge.service.signals import StopRequest
 
 Turned = Callable[[Mapping[str, int]], None]
 _POLL_S = 0.1
 _NO_ROLL = WebScale(1.0, 1.0)  # without a roll no length is told
-
-
-class _Tally(QuietSink):
-    """Counts what the report of a roll needs."""
-
-    def __init__(self) -> None:
-        self.faults: Counter[str] = Counter()
-        self.missed_lines: Counter[str] = Counter()
-        self.totals = RollTotals(0, 0, 0, 0)
-        self.rolls = 0
-
-    def roll_ended(self, roll: Roll, totals: RollTotals) -> None:
-        del roll
-        so_far = self.totals
-        self.rolls += 1
-        self.totals = RollTotals(
-            so_far.lines_woven + totals.lines_woven,
-            so_far.lines_inspected + totals.lines_inspected,
-            so_far.lines_missed + totals.lines_missed,
-            so_far.defects + totals.defects,
-            totals.width,
-        )
-
-    def fault(self, fault: Fault) -> None:
-        self.faults[fault.kind] += 1
-
-    def coverage_gap(self, gap: CoverageGap) -> None:
-        self.missed_lines[gap.reason.value] += gap.end_line - gap.first_line
-
-
-class _Reporter(QuietSink):
-    """Asks for a report of each roll that ended."""
-
-    def __init__(self, reports: RollReports, table: str) -> None:
-        self._reports, self._table = reports, table
-
-    def roll_ended(self, roll: Roll, totals: RollTotals) -> None:
-        if totals.lines_woven:
-            self._reports.ask(roll.roll_id, self._table)
 
 
 class Station:
@@ -242,7 +201,7 @@ class Station:
                 status_s=self._status_s,
                 bypass=self._bypass,
             )
-            tally = _Tally()
+            tally = RollTally()
             if job.recipes is not None:
                 keeper = EngineKeeper(job, engine, job.recipes, judge, sink.tell)
             keepers = [] if keeper is None else [keeper]
@@ -339,7 +298,7 @@ class Station:
             self._reports = RollReports(
                 self.publisher.journal.path, self.crops_folder, self._output.folder / "reports", self._tell_no_report
             )
-        return [_Reporter(self._reports, job.report_table)]
+        return [ReportSink(self._reports, job.report_table)]
 
     def _drifting(
         self, job: RollJob, engine: Engine, tell: Callable[[Fault], object]
