@@ -167,18 +167,28 @@ def read_identity(connection: sqlite3.Connection, path: Path) -> JournalIdentity
     return JournalIdentity(station=values["station"], epoch=values["epoch"])
 
 
-def _require_database(path: Path) -> None:
-    """Refuse other files: SQLite itself takes one of a few bytes for an empty database and would write over it. Only
-    before this process has any connection to it, see `open_for_reading`.
+def is_database(path: Path) -> bool:
+    """Whether the file begins as an SQLite database does, or is absent or empty. Only before this process has any
+    connection to it, see `open_for_reading`.
+
+    SQLite itself takes one of a few bytes for an empty database and would write over it, and one whose begin is
+    overwritten for sound while the begin lies in its write-ahead log.
+
+    Raises:
+        InputError: it cannot be read.
     """
     try:
         with path.open("rb") as stream:
             start = stream.read(len(_MAGIC))
     except FileNotFoundError:
-        return
+        return True
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give a journal this user may read") from error
-    if start not in (b"", _MAGIC):
+    return start in (b"", _MAGIC)
+
+
+def _require_database(path: Path) -> None:
+    if not is_database(path):
         raise InputError(f"{path}: is not an event journal; move the file away or give another path")
 
 

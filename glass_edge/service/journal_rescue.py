@@ -21,7 +21,7 @@ from pathlib import Path
 from glass_edge.errors import InputError
 from glass_edge.events.errors import EventFormatError
 from glass_edge.events.filelock import FileLock
-from glass_edge.events.journal_file import APPLICATION_ID, JournalIdentity, open_for_reading, read_identity
+from glass_edge.events.journal_file import APPLICATION_ID, JournalIdentity, is_database, open_for_reading, read_identity
 from glass_edge.events.parsing import parse_event
 from glass_edge.files import atomic_write
 from glass_edge.service.web_place import WebPlace, load_place, place_path
@@ -85,13 +85,13 @@ def _place(path: Path) -> WebPlace | None:
 
 def _problem(path: Path, station: str, place: WebPlace | None) -> str | None:
     """What is wrong with the journal; None: nothing that a new one would mend."""
-    if not path.exists():
-        return None if place is None or place.head == 0 or place.epoch == "" else "it is gone"
-    if path.stat().st_size == 0:
-        return None if place is None else "it is empty"
+    if not path.exists() or path.stat().st_size == 0:
+        return _why_nothing(path, place)
     if place is None and not _is_marked(path):
         return None  # some other file: the journal refuses it
     try:
+        if not is_database(path):
+            return "its begin was overwritten"
         connection = open_for_reading(path)
     except InputError as error:
         return str(error.__cause__ or error) if _is_damage(error, path) else None
@@ -102,6 +102,13 @@ def _problem(path: Path, station: str, place: WebPlace | None) -> str | None:
         return str(error) if _is_corrupt(error) else None
     finally:
         connection.close()
+
+
+def _why_nothing(path: Path, place: WebPlace | None) -> str | None:
+    """What is wrong where there is no journal; None: there was none."""
+    if path.exists():
+        return None if place is None else "it is empty"
+    return None if place is None or place.head == 0 or place.epoch == "" else "it is gone"
 
 
 def _found(connection: sqlite3.Connection, path: Path, station: str, place: WebPlace | None) -> str | None:

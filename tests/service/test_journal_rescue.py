@@ -129,6 +129,29 @@ def test_an_overwritten_header_is_damage_where_the_place_says_whose_it_was(tmp_p
     assert kept(path)
 
 
+def test_an_overwritten_header_is_damage_too_while_the_log_of_a_killed_writer_has_a_whole_one(tmp_path: Path) -> None:
+    """SQLite reads the first page from the log and finds nothing wrong."""
+    alive = tmp_path / "alive"
+    alive.mkdir()
+    path = tmp_path / "events.journal"
+    with Journal(alive / path.name, "loom1") as journal:
+        documents = [event.to_json() for event in journal.append_all([DRAFT] * 50)]
+        for one in alive.glob("events.journal*"):
+            shutil.copy(one, tmp_path / one.name)
+        epoch = journal.epoch
+    with path.open("r+b") as stream:
+        stream.write(bytes(100))
+    assert sqlite3.connect(path).execute("SELECT count(*) FROM events").fetchone() == (50,)
+    assert rescue_journal(path, "loom1") is None
+    place_of(path, 50, epoch)
+    said = rescue_journal(path, "loom1")
+    assert said is not None
+    assert "its begin was overwritten" in said
+    assert next(one for one in kept(path) if one.suffix == ".jsonl").read_text().splitlines() == documents
+    with Journal(path, "loom1") as journal:
+        assert journal.epoch != epoch
+
+
 def test_a_journal_that_went_back_is_damage(tmp_path: Path) -> None:
     path, documents = journaled(tmp_path, 10)
     epoch = json.loads(documents[0])["epoch"]
