@@ -49,7 +49,7 @@ def station_engine(settings: StationSettings) -> StationEngine:
     """
     from glass_edge.engine.bundle import load_bundle
     from glass_edge.service.engine_memory import EngineMemory, memory_path
-    from glass_edge.service.engine_start import begins_with, chosen_by_command
+    from glass_edge.service.engine_start import begins_with, naming_choice
     from glass_edge.service.engine_trial import go_back_after_death, go_back_from_unusable
     from glass_edge.service.recipe_book import RecipeBook
 
@@ -65,7 +65,7 @@ def station_engine(settings: StationSettings) -> StationEngine:
         if told := go_back_from_unusable(memory, book, journal, str(error)):
             beginning = begins_with(settings, memory, book)
             return StationEngine(load_bundle(beginning.folder), book, memory, told)
-        raise InputError(f"{error}\nthe engine is {chosen_by_command(memory)}") from error
+        raise naming_choice(error, memory) from error
     said = [one for one in (told, beginning.said) if one]
     return StationEngine(bundle, book, memory, "\n".join(said))
 

@@ -16,7 +16,7 @@ from glass_edge.engine.bundle import Bundle, load_manifest, version_folders
 from glass_edge.engine.trust import check_trust
 from glass_edge.errors import InputError
 from glass_edge.service.engine_memory import EngineMemory
-from glass_edge.service.engine_next import next_start
+from glass_edge.service.engine_next import next_start_of
 from glass_edge.service.engine_record import installed_utc
 from glass_edge.service.engine_slots import EngineName, Refusal
 from glass_edge.service.recipe_book import RecipeBook
@@ -69,7 +69,7 @@ def engines_of(
     """
     book = RecipeBook.of(settings)
     special = {"station file": settings.bundle.resolve()}
-    if decides is None and (beginning := _next_start(settings)) is not None:
+    if decides is None and (beginning := _next_start(settings, memory, book)) is not None:
         special["next start"] = beginning.resolve()
     found: dict[str, list[ListedEngine]] = {}
     for style, entry in book.entries.items():
@@ -89,9 +89,9 @@ def engines_of(
     return found
 
 
-def _next_start(settings: StationSettings) -> Path | None:
+def _next_start(settings: StationSettings, memory: EngineMemory, book: RecipeBook) -> Path | None:
     try:
-        return next_start(settings).folder
+        return next_start_of(settings, memory, book).folder
     except InputError:  # the start will say why
         return None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from glass_edge.config.station import StationSettings
 from glass_edge.errors import InputError
 from glass_edge.service.engine_memory import EngineMemory, memory_path, station_lock
-from glass_edge.service.engine_start import Beginning, begins_with, chosen_by_command
+from glass_edge.service.engine_start import Beginning, begins_with, naming_choice
 from glass_edge.service.engine_trial import bundle_before
 from glass_edge.service.recipe_book import RecipeBook
 
@@ -19,7 +19,12 @@ def next_start(settings: StationSettings) -> Beginning:
     Raises:
         InputError: the station's memory cannot be read, or the engine is missing, or its manifest is wrong.
     """
-    memory, book = EngineMemory(memory_path(settings.events.journal), settings.bundle), RecipeBook.of(settings)
+    memory = EngineMemory(memory_path(settings.events.journal), settings.bundle)
+    return next_start_of(settings, memory, RecipeBook.of(settings))
+
+
+def next_start_of(settings: StationSettings, memory: EngineMemory, book: RecipeBook) -> Beginning:
+    """`next_start`, with the memory and the book of the station."""
     style = memory.died_on
     if style is None or station_lock(settings.events.journal).is_held():  # a trial that goes on is no death
         return _begins(settings, memory, book)
@@ -38,4 +43,4 @@ def _begins(settings: StationSettings, memory: EngineMemory, book: RecipeBook) -
     except InputError as error:
         if memory.chosen is None:
             raise
-        raise InputError(f"{error}\nthe engine is {chosen_by_command(memory)}") from error
+        raise naming_choice(error, memory) from error

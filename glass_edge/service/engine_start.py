@@ -53,6 +53,11 @@ def chosen_by_command(memory: EngineMemory) -> str:
     )
 
 
+def naming_choice(error: InputError, memory: EngineMemory) -> InputError:
+    """`error` of the engine that a station begins with, and that a command chose it; one must have."""
+    return InputError(f"{error}\nthe engine is {chosen_by_command(memory)}")
+
+
 def _of_station_file(settings: StationSettings, memory: EngineMemory, book: RecipeBook) -> Beginning:
     folders = version_folders(settings.bundle)
     newest = load_manifest(folders[-1]).manifest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -141,7 +142,8 @@ def test_an_overwritten_header_is_damage_too_while_the_log_of_a_killed_writer_ha
         epoch = journal.epoch
     with path.open("r+b") as stream:
         stream.write(bytes(100))
-    assert sqlite3.connect(path).execute("SELECT count(*) FROM events").fetchone() == (50,)
+    with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:  # leaves the log
+        assert connection.execute("SELECT count(*) FROM events").fetchone() == (50,)
     assert rescue_journal(path, "loom1") is None
     place_of(path, 50, epoch)
     said = rescue_journal(path, "loom1")
