@@ -50,6 +50,13 @@ def place_of(path: Path, head: int, epoch: str = "0" * 32) -> None:
     )
 
 
+def rescued(path: Path) -> str:
+    """What is said of a journal that must be put aside."""
+    said = rescue_journal(path, "loom1")
+    assert said is not None
+    return said
+
+
 def kept(path: Path) -> list[Path]:
     return sorted(one for one in path.parent.iterdir() if ".damaged-" in one.name)
 
@@ -93,8 +100,7 @@ def test_a_flip_in_the_text_of_an_event_is_found(tmp_path: Path) -> None:
     connection.execute("UPDATE events SET document = replace(document, 'Ready', 'Re\x01dy') WHERE seq = 3")
     connection.commit()
     connection.close()
-    said = rescue_journal(path, "loom1")
-    assert said is not None
+    said = rescued(path)
     assert "event 3" in said
     lines = next(one for one in kept(path) if one.suffix == ".jsonl").read_text().splitlines()
     assert lines == [*documents[:2], *documents[3:]]
@@ -146,8 +152,7 @@ def test_an_overwritten_header_is_damage_too_while_the_log_of_a_killed_writer_ha
         assert connection.execute("SELECT count(*) FROM events").fetchone() == (50,)
     assert rescue_journal(path, "loom1") is None
     place_of(path, 50, epoch)
-    said = rescue_journal(path, "loom1")
-    assert said is not None
+    said = rescued(path)
     assert "its begin was overwritten" in said
     assert next(one for one in kept(path) if one.suffix == ".jsonl").read_text().splitlines() == documents
     with Journal(path, "loom1") as journal:
@@ -160,8 +165,7 @@ def test_a_journal_that_went_back_is_damage(tmp_path: Path) -> None:
     place_of(path, 10, epoch)
     assert rescue_journal(path, "loom1") is None
     place_of(path, 11, epoch)
-    said = rescue_journal(path, "loom1")
-    assert said is not None
+    said = rescued(path)
     assert "write-ahead log" in said
     assert next(one for one in kept(path) if one.suffix == ".jsonl").read_text().splitlines() == documents
 
@@ -223,7 +227,6 @@ def test_a_run_that_failed_by_it_has_all_of_it_looked_at(tmp_path: Path, monkeyp
     monkeypatch.setattr(journal_rescue, "CHECK_S", 0.0)
     assert rescue_journal(path, "loom1") is None  # the newest alone
     suspect_journal(path)
-    said = rescue_journal(path, "loom1")
-    assert said is not None
+    said = rescued(path)
     assert "event 1 is none" in said
     assert sorted(one.name for one in tmp_path.glob("*.suspect")) == []
